@@ -1,0 +1,39 @@
+/* Small helpers over sb_slice: a view that borrows. What owns is struct buffer. */
+#ifndef BASE_SLICE_H
+#define BASE_SLICE_H
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "sb_plugin.h"
+
+static inline sb_slice slice_of(const void *ptr, size_t len)
+{
+	return (sb_slice){.ptr = (const uint8_t *)ptr, .len = len};
+}
+
+static inline sb_slice slice_of_text(const char *text)
+{
+	return slice_of(text, strlen(text));
+}
+
+static inline bool slice_equal(sb_slice a, sb_slice b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+static inline bool slice_equal_text(sb_slice a, const char *text)
+{
+	return slice_equal(a, slice_of_text(text));
+}
+
+/* Bytewise order, as memcmp and then by length. */
+static inline int slice_compare(sb_slice a, sb_slice b)
+{
+	size_t shorter = a.len < b.len ? a.len : b.len;
+	int order = shorter ? memcmp(a.ptr, b.ptr, shorter) : 0;
+
+	return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+#endif

@@ -1,0 +1,59 @@
+/* Open instances of components, and the host services that each is handed.
+ *
+ * An instance owns its sb_host; the table's functions find their way back through
+ * host->context. All services are callable from any thread. */
+#ifndef PLUGIN_INSTANCE_H
+#define PLUGIN_INSTANCE_H
+
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "plugin/options.h"
+#include "plugin/plugin.h"
+
+/* What the host provides to all of its instances; outlives them. */
+struct plugin_env {
+	const struct log *log;
+	struct clock *clock;
+	_Atomic int64_t *horizon_ms; /* see sb_host.expiry_horizon_ms */
+};
+
+#define METRIC_NAME_BYTES 64
+#define METRICS_PER_INSTANCE 64
+
+struct metric {
+	char name[METRIC_NAME_BYTES];
+	uint32_t kind; /* SB_METRIC_* */
+	_Atomic double value;
+};
+
+struct instance {
+	const struct component *component;
+	char name[48]; /* "backend-0" */
+	sb_host host;
+	struct plugin_env env;
+	_Atomic uint32_t metric_count; /* only grows; an entry below it is complete */
+	struct metric metrics[METRICS_PER_INSTANCE];
+	sb_backend *backend;   /* kind SB_KIND_BACKEND */
+	sb_operator *operator; /* kind SB_KIND_OPERATOR */
+};
+
+/* The table for the entry function, before any instance exists. */
+void plugin_env_init_host(sb_host *ret_host);
+
+/* Opens a backend on an existing directory; dir, options and env outlive it. The instance has a fixed address. */
+int32_t instance_open_backend(const struct component *component, const char *name, const char *dir, uint32_t flags,
+			      const struct option_set *options, const struct plugin_env *env,
+			      struct instance **ret_instance, sb_error *err);
+int32_t instance_open_operator(const struct component *component, const char *name, const struct option_set *options,
+			       sb_task *task, const struct plugin_env *env, struct instance **ret_instance,
+			       sb_error *err);
+/* Closes and frees; NULL is fine. */
+void instance_close(struct instance *instance);
+
+/* A plugin that fails must say why and return a status that exists; what it did not say is said here: the name of the instance and call go
+ * in front, an empty message or a positive status is replaced. Returns the status to go on with (never SB_OK). */
+int32_t instance_fault(const struct instance *instance, const char *call, int32_t status, sb_error *err);
+
+#endif
