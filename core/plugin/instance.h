@@ -5,6 +5,7 @@
 #ifndef PLUGIN_INSTANCE_H
 #define PLUGIN_INSTANCE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/clock.h"
@@ -35,7 +36,8 @@ struct instance {
 	struct plugin_env env;
 	_Atomic uint32_t metric_count; /* only grows; an entry below it is complete */
 	struct metric metrics[METRICS_PER_INSTANCE];
-	sb_backend *backend;   /* kind SB_KIND_BACKEND */
+	pthread_mutex_t metrics_lock; /* held to add an entry */
+	sb_backend *backend; /* kind SB_KIND_BACKEND */
 	sb_operator *operator; /* kind SB_KIND_OPERATOR */
 };
 
@@ -51,6 +53,16 @@ int32_t instance_open_operator(const struct component *component, const char *na
 			       sb_error *err);
 /* Closes and frees; NULL is fine. */
 void instance_close(struct instance *instance);
+
+/* Before each call of a plugin: struct_size, as the ABI asks, and no message of an earlier failure. */
+static inline void instance_expect(sb_error *err)
+{
+	err->struct_size = sizeof(*err);
+	err->code = SB_OK;
+	err->sys_errno = 0;
+	err->flags = 0;
+	err->message[0] = 0;
+}
 
 /* A plugin that fails must say why and return a status that exists; what it did not say is said here: the name of the instance and call go
  * in front, an empty message or a positive status is replaced. Returns the status to go on with (never SB_OK). */

@@ -8,8 +8,10 @@
 #ifndef PLUGIN_PLUGIN_H
 #define PLUGIN_PLUGIN_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/arena.h"
 #include "base/buffer.h"
 #include "io/io.h"
 #include "sb_plugin.h"
@@ -33,8 +35,11 @@ struct component {
 	uint64_t output_count;
 	sb_state *states; /* their fields point to normalised copies, too */
 	uint64_t state_count;
-	sb_backend_ops backend;   /* kind SB_KIND_BACKEND; no member is NULL but extension */
+	/* kind SB_KIND_BACKEND; no member is NULL but extension: unpin's stub does nothing, those of maintain and
+	 * stats return SB_ERR_UNSUPPORTED, which is no fault of the plugin */
+	sb_backend_ops backend;
 	sb_operator_ops operator; /* kind SB_KIND_OPERATOR; snapshot and restore NULL together */
+	_Atomic uint32_t *open_instances; /* for SB_THREADS_ONE_INSTANCE */
 };
 
 struct plugin {
@@ -44,6 +49,7 @@ struct plugin {
 	struct component *components;
 	uint64_t component_count;
 	void *library; /* from dlopen; never closed */
+	struct arena memory; /* holds all that components point to and the plugin's own data does not */
 };
 
 /* name_or_path with a '/' or ending in ".so" is a path; anything else a short name ("rocksdb"), looked up in plugin_dir

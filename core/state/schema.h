@@ -10,6 +10,8 @@
 #include "plugin/plugin.h"
 #include "sb_plugin.h"
 
+#define SCHEMA_STATES_MAX 1024u
+
 struct schema_field {
 	char *name;
 	uint32_t type; /* SB_TYPE_* */
@@ -21,7 +23,7 @@ struct schema_field {
 
 struct schema_state {
 	char *name;
-	uint32_t id;   /* 0 .. 1023 */
+	uint32_t id;   /* 0 .. SCHEMA_STATES_MAX - 1 */
 	uint32_t kind; /* SB_STATE_* */
 	uint32_t value_size;
 	int64_t ttl_ms; /* > 0, or 0 for none: resolved */

@@ -23,8 +23,9 @@ struct decoder_config {
 	enum input_format format;
 	const sb_field *fields; /* the operator's inputs; live as long as the decoder */
 	uint64_t field_count;
-	/* "field=column" or "field=column:timeformat" for TIME fields; column is a JSON member's or CSV header's name, or for CSV a number from
-	 * 1. Unmapped fields have the column of their own name. */
+	/* "field=column" or "field=column:timeformat" for TIME fields (decode_time.h has the formats); column is a JSON
+	 * member's or CSV header's name, or for CSV a number from 1. Unmapped fields have the column of their own
+	 * name. Several fields may share a column. The texts are copied. */
 	const char *const *maps;
 	uint64_t map_count;
 	char delimiter;  /* CSV */
@@ -37,6 +38,7 @@ enum decode_result {
 	DECODE_EVENT,
 	DECODE_NOTHING, /* a blank line */
 	DECODE_BAD,
+	DECODE_NO_MEMORY, /* not the record's fault: it is neither an event nor a dead letter */
 };
 
 struct decode_fault {
@@ -45,7 +47,10 @@ struct decode_fault {
 	char detail[200];   /* for people, with field and byte position; no control characters */
 };
 
-/* SB_ERR_CONFIG: a map to an unknown field, two maps for one field, a bad time format, a CSV without header mapped by name. */
+/* One decoder serves one source: a header belongs to its file. decoder_split may run on another thread than
+ * decoder_decode; two decoder_decode at a time may not.
+ *
+ * SB_ERR_CONFIG: a map to an unknown field, two maps for one field, a bad time format, a CSV without header mapped by name. */
 int32_t decoder_new(const struct decoder_config *config, struct decoder **ret_decoder, sb_error *err);
 void decoder_free(struct decoder *decoder);
 
@@ -56,7 +61,17 @@ int32_t decoder_set_header(struct decoder *decoder, sb_slice line, sb_error *err
  * resume (may point to 0 at first) is where the search goes on when more bytes follow the same beginning. */
 size_t decoder_split(const struct decoder *decoder, sb_slice bytes, size_t *resume);
 
-/* record may have its line end. values has field_count elements. */
+/* resume without its position: to search on in bytes that follow, when those before them are not kept. */
+static inline size_t decoder_split_carry(size_t resume)
+{
+	return resume & ((size_t)3 << 62);
+}
+
+/* record may have its line end. values has field_count elements, which hold an event's after DECODE_EVENT only. Byte
+ * positions in a fault count from 0 at the record's first byte.
+ *
+ * CSV: an empty field without quotes is no value (a fault where the field is required); "" is an empty string. Blanks
+ * around numbers, times and truths are ignored. */
 enum decode_result decoder_decode(struct decoder *decoder, sb_slice record, struct arena *arena, sb_value *ret_values,
 				  struct decode_fault *ret_fault);
 

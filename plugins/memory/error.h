@@ -8,6 +8,7 @@
 
 #include <sb_plugin.h>
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -27,7 +28,7 @@ __attribute__((format(printf, 4, 5))) static inline int32_t error_set(sb_error *
 
 static inline int32_t error_no_memory(sb_error *err, const char *instance)
 {
-	return error_set(err, SB_ERR_NO_MEMORY, 12,
+	return error_set(err, SB_ERR_NO_MEMORY, ENOMEM,
 			 "%s: out of memory (or over memory_limit), and nothing was changed; raise the limit, give the "
 			 "machine more memory, or use a backend that keeps its state on disk",
 			 instance);

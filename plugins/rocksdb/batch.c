@@ -290,10 +290,11 @@ int32_t batch_write(sb_backend *backend, uint64_t n, const sb_op *ops, sb_error 
 	uint64_t puts = 0;
 
 	if (backend->read_only)
-		return errors_set(err, SB_ERR_INVALID, 0,
-				  "RocksDB cannot write the state of %s in %s, which was opened to be read only: open it "
-				  "for writing",
-				  backend->instance, backend->dir);
+		return errors_set(
+			err, SB_ERR_INVALID, 0,
+			"RocksDB cannot write the state of %s in %s, which was opened to be read only: open it "
+			"for writing",
+			backend->instance, backend->dir);
 	if (n == 0)
 		return SB_OK;
 

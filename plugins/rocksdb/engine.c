@@ -138,8 +138,7 @@ static void set_compaction(struct sb_backend *backend)
 		options, setting(backend, OPTION_LEVEL_COMPACTION_DYNAMIC_LEVEL_BYTES) != 0);
 	rocksdb_options_set_target_file_size_base(options, (uint64_t)setting(backend, OPTION_TARGET_FILE_SIZE));
 	/* Level 1 as large as the four write buffers that start a compaction of level 0. */
-	rocksdb_options_set_max_bytes_for_level_base(options,
-						     4 * (uint64_t)setting(backend, OPTION_WRITE_BUFFER_SIZE));
+	rocksdb_options_set_max_bytes_for_level_base(options, 4 * (uint64_t)setting(backend, OPTION_WRITE_BUFFER_SIZE));
 	rocksdb_options_set_max_background_jobs(options, (int)setting(backend, OPTION_MAX_BACKGROUND_JOBS));
 	rocksdb_options_compaction_readahead_size(options, 2 * MIB);
 	rocksdb_options_set_compaction_filter_factory(options, ttl_filter_factory(backend));

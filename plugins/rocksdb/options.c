@@ -57,11 +57,11 @@ static const sb_option declared[OPTION_COUNT] = {
 		OPTION(SB_OPTION_SIZE, "write_buffer_size", NULL,
 		       "Memory that gathers writes before they go to a file; the preset decides when it is not given.",
 		       RANGE(64 * KIB, 64 * GIB, "bytes")),
-	[OPTION_MAX_WRITE_BUFFER_NUMBER] =
-		OPTION(SB_OPTION_I64, "max_write_buffer_number", NULL,
-		       "Write buffers that may exist at once, those being written out included; the preset decides when "
-		       "it is not given.",
-		       RANGE(2, 64, NULL)),
+	[OPTION_MAX_WRITE_BUFFER_NUMBER] = OPTION(
+		SB_OPTION_I64, "max_write_buffer_number", NULL,
+		"Write buffers that may exist at once, those being written out included; the preset decides when "
+		"it is not given.",
+		RANGE(2, 64, NULL)),
 	[OPTION_BLOCK_CACHE_SIZE] =
 		OPTION(SB_OPTION_SIZE, "block_cache_size", NULL,
 		       "Memory for uncompressed blocks, 0 for none; the preset decides when it is not given.",
@@ -70,9 +70,9 @@ static const sb_option declared[OPTION_COUNT] = {
 		OPTION(SB_OPTION_I64, "bloom_bits", NULL,
 		       "Bits of Bloom filter for each key, 0 for none; the preset decides when it is not given.",
 		       RANGE(0, 32, "bits")),
-	[OPTION_COMPRESSION] = OPTION(SB_OPTION_CHOICE, "compression", NULL,
-				      "How blocks are compressed; the preset decides when it is not given.",
-				      .choices = compressions),
+	[OPTION_COMPRESSION] =
+		OPTION(SB_OPTION_CHOICE, "compression", NULL,
+		       "How blocks are compressed; the preset decides when it is not given.", .choices = compressions),
 	[OPTION_BLOCK_SIZE] = OPTION(SB_OPTION_SIZE, "block_size", "4KiB",
 				     "Uncompressed size of a block, the unit of reading and caching.",
 				     RANGE(1 * KIB, 16 * MIB, "bytes")),
@@ -81,24 +81,25 @@ static const sb_option declared[OPTION_COUNT] = {
 		       "Keep indices and filters in the block cache, so that its size bounds them; the preset decides "
 		       "when it is not given.",
 		       .unit = NULL),
-	[OPTION_MEMTABLE] = OPTION(SB_OPTION_CHOICE, "memtable", "skiplist",
-				   "Form of the write buffer; hash-linkedlist is faster on keys that repeat and slow to "
-				   "write out and to iterate.",
-				   .choices = memtables),
-	[OPTION_MEMTABLE_BLOOM_PERCENT] =
-		OPTION(SB_OPTION_I64, "memtable_bloom_percent", "2",
-		       "Share of the write buffer given to a Bloom filter of its keys, 0 for none.",
-		       RANGE(0, 25, "percent")),
+	[OPTION_MEMTABLE] =
+		OPTION(SB_OPTION_CHOICE, "memtable", "skiplist",
+		       "Form of the write buffer; hash-linkedlist is faster on keys that repeat and slow to "
+		       "write out and to iterate.",
+		       .choices = memtables),
+	[OPTION_MEMTABLE_BLOOM_PERCENT] = OPTION(
+		SB_OPTION_I64, "memtable_bloom_percent", "2",
+		"Share of the write buffer given to a Bloom filter of its keys, 0 for none.", RANGE(0, 25, "percent")),
 	[OPTION_MAX_BACKGROUND_JOBS] =
 		OPTION(SB_OPTION_I64, "max_background_jobs", "2",
 		       "Flushes and compactions at once; the threads are shared by all instances of the process.",
 		       RANGE(1, 256, NULL)),
-	[OPTION_MAX_OPEN_FILES] = OPTION(SB_OPTION_I64, "max_open_files", "-1",
-					 "Files kept open, -1 for all, which reads fastest and needs a file limit to match.",
-					 RANGE(-1, 10000000, NULL)),
-	[OPTION_TARGET_FILE_SIZE] = OPTION(SB_OPTION_SIZE, "target_file_size", "64MiB",
-					   "Size at which a compaction begins the next file.",
-					   RANGE(64 * KIB, 64 * GIB, "bytes")),
+	[OPTION_MAX_OPEN_FILES] =
+		OPTION(SB_OPTION_I64, "max_open_files", "-1",
+		       "Files kept open, -1 for all, which reads fastest and needs a file limit to match.",
+		       RANGE(-1, 10000000, NULL)),
+	[OPTION_TARGET_FILE_SIZE] =
+		OPTION(SB_OPTION_SIZE, "target_file_size", "64MiB", "Size at which a compaction begins the next file.",
+		       RANGE(64 * KIB, 64 * GIB, "bytes")),
 	[OPTION_COMPACTION_STYLE] =
 		OPTION(SB_OPTION_CHOICE, "compaction_style", "level",
 		       "level keeps the space small, universal writes less and needs up to twice the space.",
@@ -120,9 +121,9 @@ static const sb_option declared[OPTION_COUNT] = {
 		OPTION(SB_OPTION_BOOL, "flush_on_close", "true",
 		       "Write the write buffers out when closing, so that the directory can be looked at afterwards.",
 		       .unit = NULL),
-	[OPTION_STATISTICS] = OPTION(SB_OPTION_BOOL, "statistics", "false",
-				     "Let RocksDB count hits, stalls and bytes, for some percent of the speed.",
-				     .unit = NULL),
+	[OPTION_STATISTICS] =
+		OPTION(SB_OPTION_BOOL, "statistics", "false",
+		       "Let RocksDB count hits, stalls and bytes, for some percent of the speed.", .unit = NULL),
 };
 
 const sb_option *const options_declared[OPTION_COUNT] = {

@@ -74,7 +74,7 @@ int32_t options_resolve(const sb_backend_config *config, struct settings *ret_se
 struct engine {
 	rocksdb_t *db;
 	rocksdb_column_family_handle_t *family; /* "default": batched MultiGet asks for a handle */
-	rocksdb_options_t *options;             /* kept for the tickers that live in it */
+	rocksdb_options_t *options; /* kept for the tickers that live in it */
 	rocksdb_cache_t *cache;
 	rocksdb_ratelimiter_t *limiter;
 	rocksdb_readoptions_t *read_options;
@@ -109,7 +109,7 @@ struct sb_backend {
 	struct engine engine;
 	struct lookup lookup;
 	rocksdb_writebatch_t *batch;
-	uint8_t *encoded; /* ENCODED_BYTES: expiry and value side by side */
+	uint8_t *encoded; /* a buffer in which batch.c lays expiry and value side by side */
 	struct counters counters;
 	_Atomic uint64_t purged; /* entries that compactions removed; their threads add */
 };

@@ -1,0 +1,68 @@
+/* The coordinator writes checkpoints, on a thread of its own, one at a time.
+ *
+ * The pipeline takes a cut at a barrier: positions, outputs' lengths, a stable iterator for each backend, each
+ * operator's own snapshot. From then on the cut belongs to the coordinator, and processing goes on. A
+ * checkpoint counts when its file is durable: only then is it reported and are older ones collected. */
+#ifndef CHECKPOINT_COORDINATOR_H
+#define CHECKPOINT_COORDINATOR_H
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "checkpoint/store.h"
+#include "checkpoint/writer.h"
+#include "plugin/instance.h"
+
+struct cut_task {
+	struct instance *backend;
+	sb_iter *iter;          /* over everything, opened at the barrier */
+	struct instance *operator;
+	struct buffer provider; /* the operator's own snapshot */
+	bool has_provider;
+};
+
+struct checkpoint_cut {
+	struct checkpoint_meta meta;
+	struct cut_task *tasks; /* meta.tasks of them */
+	int64_t pause_ns;       /* how long processing stood still for it */
+};
+
+/* Closes the iterators and frees all. NULL is fine. */
+void checkpoint_cut_free(struct checkpoint_cut *cut);
+
+struct checkpoint_result {
+	int32_t status;
+	sb_error error; /* when status is not SB_OK */
+	char id[CHECKPOINT_ID_BYTES];
+	struct checkpoint_totals totals;
+	int64_t file_bytes;
+	int64_t duration_ns;
+	int64_t pause_ns;
+};
+
+struct coordinator_config {
+	struct io *io;
+	struct clock *clock;
+	const struct log *log;
+	struct checkpoint_store *store; /* used by the coordinator's thread alone while it runs */
+	enum checkpoint_codec codec;
+	uint64_t keep;
+	/* Called on the coordinator's thread: makes durable what the cut counts on, before the checkpoint is. */
+	int32_t (*sync_outputs)(void *context, sb_error *err);
+	/* Called on the coordinator's thread when the checkpoint is there, or has failed. The iterators are closed by then. */
+	void (*done)(void *context, const struct checkpoint_result *result);
+	void *context;
+};
+
+struct coordinator;
+
+int32_t coordinator_start(const struct coordinator_config *config, struct coordinator **ret_coordinator, sb_error *err);
+/* Takes the cut over. No other may be under way. */
+void coordinator_submit(struct coordinator *coordinator, struct checkpoint_cut *cut);
+/* Waits for the one under way and ends the thread. NULL is fine. */
+void coordinator_stop(struct coordinator *coordinator);
+
+/* What the thread does with a cut; here for tests without a thread. Closes the cut's iterators. */
+void coordinator_write(const struct coordinator_config *config, struct checkpoint_cut *cut,
+		       struct checkpoint_result *ret_result);
+
+#endif

@@ -1,0 +1,188 @@
+/* Who may put code into sbhost: root and the user who runs it, nobody else.
+ *
+ * A plugin runs with all the rights of the host from the moment dlopen calls its
+ * constructors, so the rules are those of sshd for its key files: the file and every directory
+ * above it belong to root or to the user, and nobody else can write to them. A sticky
+ * directory (/tmp) may be writable for all, since others can neither remove nor rename in it
+ * what is ours.
+ *
+ * Between vetting and dlopen the file could be exchanged, by the rules above only by root or
+ * the user themselves: an accident (a reinstallation), not an attack. So dlopen gets the
+ * real path, and vet_unchanged() compares what the path names with the open file that was vetted,
+ * before and after. dlopen("/proc/self/fd/N") would close the gap and open a worse one: the dynamic
+ * linker knows libraries by that name, hands out the first one again when N is used a second
+ * time, and looks for $ORIGIN in /proc/self/fd. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "plugin/plugin_private.h"
+
+#define WRITABLE_BY_OTHERS (S_IWGRP | S_IWOTH)
+
+static bool is_ours(const struct stat *st)
+{
+	return st->st_uid == 0 || st->st_uid == geteuid();
+}
+
+static int32_t refuse_owner(const char *path, const struct stat *st, sb_error *err)
+{
+	return error_set(
+		err, SB_ERR_INVALID,
+		"%s belongs to user %u, who could put any code into sbhost: only files and directories of root or of "
+		"user %u are trusted; change its owner, or copy the plugin into a directory of your own",
+		path, (unsigned)st->st_uid, (unsigned)geteuid());
+}
+
+static int32_t check_directory(const char *path, const struct stat *st, sb_error *err)
+{
+	if (!is_ours(st))
+		return refuse_owner(path, st, err);
+	if ((st->st_mode & WRITABLE_BY_OTHERS) && !(st->st_mode & S_ISVTX))
+		return error_set(
+			err, SB_ERR_INVALID,
+			"directory %s can be written by others (mode %04o), who could exchange the plugin below it: "
+			"run chmod go-w %s, or move the plugin",
+			path, (unsigned)(st->st_mode & 07777), path);
+	return SB_OK;
+}
+
+/* path is absolute and resolved: none of its directories is a link. */
+static int32_t check_parents(struct io *io, const char *path, sb_error *err)
+{
+	AUTO(free_memory) char *parent = strdup(path);
+
+	if (!parent)
+		return error_no_memory(err);
+	for (char *slash = strrchr(parent, '/'); slash; slash = strrchr(parent, '/')) {
+		struct stat st;
+		bool exists;
+
+		if (slash == parent)
+			slash[1] = 0;
+		else
+			*slash = 0;
+		TRY(io_lstat(io, parent, &st, &exists, err));
+		if (!exists || !S_ISDIR(st.st_mode))
+			return error_set(err, SB_ERR_BUSY,
+					 "directory %s was exchanged while it was examined: try again", parent);
+		TRY(check_directory(parent, &st, err));
+		if (slash == parent)
+			break;
+	}
+	return SB_OK;
+}
+
+static const char *name_of_type(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFDIR:
+		return "a directory";
+	case S_IFIFO:
+		return "a named pipe";
+	case S_IFSOCK:
+		return "a socket";
+	case S_IFCHR:
+	case S_IFBLK:
+		return "a device";
+	default:
+		return "no regular file";
+	}
+}
+
+static int32_t check_file(const char *path, const struct stat *st, sb_error *err)
+{
+	if (!S_ISREG(st->st_mode))
+		return error_set(err, SB_ERR_INVALID, "%s is %s, not a plugin: name the shared object (*.so) itself",
+				 path, name_of_type(st->st_mode));
+	if (!is_ours(st))
+		return refuse_owner(path, st, err);
+	if (st->st_mode & WRITABLE_BY_OTHERS)
+		return error_set(
+			err, SB_ERR_INVALID,
+			"%s can be written by others (mode %04o), who could put any code into sbhost: run chmod go-w %s",
+			path, (unsigned)(st->st_mode & 07777), path);
+	return SB_OK;
+}
+
+static int32_t resolve(const char *path, char **ret_path, sb_error *err)
+{
+	char *real = realpath(path, NULL);
+
+	if (!real && errno == ENOENT)
+		return error_set(
+			err, SB_ERR_NOT_FOUND,
+			"there is no plugin file %s: check the path, or see \"sbhost plugin list\" for what is installed",
+			path);
+	if (!real)
+		return error_set_errno(err, errno, "cannot resolve plugin path %s", path);
+	*ret_path = real;
+	return SB_OK;
+}
+
+/* Looked at before it is opened, since opening a device can have effects; O_NONBLOCK, for a pipe that takes its place. */
+static int32_t open_file(struct vetted *v, sb_error *err)
+{
+	bool exists;
+
+	TRY(io_lstat(v->io, v->path, &v->st, &exists, err));
+	if (!exists)
+		return error_set(err, SB_ERR_NOT_FOUND, "plugin file %s vanished while it was examined", v->path);
+	TRY(check_file(v->path, &v->st, err));
+	TRY(io_open(v->io, v->path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY, 0, &v->fd, err));
+	TRY(io_stat_fd(v->io, v->fd, &v->st, v->path, err));
+	return check_file(v->path, &v->st, err);
+}
+
+int32_t vet_file(struct io *io, const char *path, struct vetted *ret_vetted, sb_error *err)
+{
+	AUTO(vetted_done) struct vetted v = VETTED_INIT;
+
+	v.io = io;
+	TRY(resolve(path, &v.path, err));
+	TRY(open_file(&v, err));
+	TRY(check_parents(io, v.path, err));
+	TRY(elf_inspect(io, v.fd, (uint64_t)v.st.st_size, v.path, &v.note, err));
+	*ret_vetted = v;
+	v = (struct vetted)VETTED_INIT;
+	return SB_OK;
+}
+
+static bool same_content(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+int32_t vet_unchanged(const struct vetted *vetted, sb_error *err)
+{
+	struct stat st;
+	bool exists;
+
+	TRY(io_lstat(vetted->io, vetted->path, &st, &exists, err));
+	if (!exists || !same_content(&st, &vetted->st))
+		return error_set(err, SB_ERR_BUSY, "plugin %s was exchanged while it was being loaded: start again",
+				 vetted->path);
+	return SB_OK;
+}
+
+void vetted_done(struct vetted *vetted)
+{
+	if (vetted->io)
+		io_close(vetted->io, vetted->fd);
+	free(vetted->path);
+	*vetted = (struct vetted)VETTED_INIT;
+}
+
+int32_t plugin_vet(struct io *io, const char *path, struct plugin_note *ret_note, sb_error *err)
+{
+	AUTO(vetted_done) struct vetted v = VETTED_INIT;
+
+	TRY(vet_file(io, path, &v, err));
+	*ret_note = v.note;
+	return SB_OK;
+}

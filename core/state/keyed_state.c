@@ -1,0 +1,351 @@
+/* Batches and struct states; see keyed_state.h. */
+#include "state/keyed_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/slice.h"
+#include "state/keyed_state_private.h"
+
+static int32_t init_states(struct keyed_state *ks, sb_error *err)
+{
+	const struct schema *schema = ks->config.schema;
+
+	ks->struct_states = calloc(schema->count + 1, sizeof(*ks->struct_states));
+	ks->column_of = calloc(schema->count + 1, sizeof(*ks->column_of));
+	ks->zero_values = calloc(schema->count + 1, sizeof(*ks->zero_values));
+	if (!ks->struct_states || !ks->column_of || !ks->zero_values)
+		return error_no_memory(err);
+	for (uint32_t i = 0; i < schema->count; i++) {
+		const struct schema_state *state = &schema->states[i];
+
+		if (state->kind != SB_STATE_STRUCT)
+			continue;
+		ks->column_of[i] = ks->struct_count;
+		ks->struct_states[ks->struct_count++] = i;
+		ks->zero_values[i] = calloc(1, state->value_size);
+		if (!ks->zero_values[i])
+			return error_no_memory(err);
+		for (uint64_t f = 0; f < state->field_count; f++) {
+			const struct schema_field *field = &state->fields[f];
+
+			if (field->default_value)
+				memcpy(ks->zero_values[i] + field->offset, field->default_value, field->size);
+		}
+	}
+	return SB_OK;
+}
+
+int32_t keyed_state_open(const struct keyed_state_config *config, struct keyed_state **ret_state, sb_error *err)
+{
+	struct keyed_state *ks = calloc(1, sizeof(*ks));
+	int32_t status;
+
+	if (!ks)
+		return error_no_memory(err);
+	ks->config = *config;
+	ks->ops = &config->backend->component->backend;
+	status = working_set_init(&ks->set, err);
+	if (status == SB_OK)
+		status = init_states(ks, err);
+	if (status != SB_OK) {
+		keyed_state_close(ks);
+		return status;
+	}
+	*ret_state = ks;
+	return SB_OK;
+}
+
+void keyed_state_close(struct keyed_state *ks)
+{
+	if (!ks)
+		return;
+	working_set_done(&ks->set);
+	for (uint64_t i = 0; ks->zero_values && i < ks->config.schema->count; i++)
+		free(ks->zero_values[i]);
+	free(ks->zero_values);
+	free(ks->struct_states);
+	free(ks->column_of);
+	free(ks->rows);
+	free(ks->row_hashes);
+	free(ks->miss_keys);
+	free(ks->miss_pins);
+	free(ks->misses);
+	free(ks->write_ops);
+	free(ks->write_entries);
+	buffer_done(&ks->raw_key);
+	free(ks);
+}
+
+int32_t keyed_state_fail(struct keyed_state *ks, int32_t status, const sb_error *err)
+{
+	if (ks->failure == SB_OK) {
+		ks->failure = status;
+		ks->failure_error = *err;
+	}
+	return status;
+}
+
+int32_t keyed_state_failure(const struct keyed_state *ks, sb_error *err)
+{
+	if (ks->failure != SB_OK)
+		*err = ks->failure_error;
+	return ks->failure;
+}
+
+int64_t keyed_state_expiry(int64_t clock_ms, int64_t ttl_ms)
+{
+	int64_t expiry;
+
+	if (ttl_ms <= 0)
+		return SB_NO_EXPIRY;
+	if (__builtin_add_overflow(clock_ms, ttl_ms, &expiry))
+		return INT64_MAX;
+	/* Zero means never, so the one moment of 1970-01-01T00:00:00.000Z expires a millisecond late. */
+	return expiry == SB_NO_EXPIRY ? 1 : expiry;
+}
+
+static int32_t reserve_rows(struct keyed_state *ks, uint64_t rows, sb_error *err)
+{
+	uint64_t cap = ks->rows_cap ? ks->rows_cap : 1024;
+	struct entry **entries;
+	uint64_t *hashes;
+
+	if (rows <= ks->rows_cap)
+		return SB_OK;
+	while (cap < rows)
+		cap *= 2;
+	entries = realloc(ks->rows, cap * sizeof(*entries));
+	if (entries)
+		ks->rows = entries;
+	hashes = realloc(ks->row_hashes, cap * sizeof(*hashes));
+	if (hashes)
+		ks->row_hashes = hashes;
+	if (!entries || !hashes)
+		return error_no_memory(err);
+	ks->rows_cap = cap;
+	return SB_OK;
+}
+
+static int32_t reserve_misses(struct keyed_state *ks, uint64_t n, sb_error *err)
+{
+	sb_slice *keys;
+	sb_pin *pins;
+	struct entry **misses;
+
+	if (n <= ks->misses_cap)
+		return SB_OK;
+	keys = realloc(ks->miss_keys, n * sizeof(*keys));
+	if (keys)
+		ks->miss_keys = keys;
+	pins = realloc(ks->miss_pins, n * sizeof(*pins));
+	if (pins)
+		ks->miss_pins = pins;
+	misses = realloc(ks->misses, n * sizeof(*misses));
+	if (misses)
+		ks->misses = misses;
+	if (!keys || !pins || !misses)
+		return error_no_memory(err);
+	ks->misses_cap = n;
+	return SB_OK;
+}
+
+static int32_t take_answer(struct keyed_state *ks, struct entry *entry, const sb_pin *pin, sb_error *err)
+{
+	const struct schema_state *state = &ks->config.schema->states[entry->state_index];
+
+	entry->flags |= ENTRY_FETCHED;
+	if (!pin->found)
+		return SB_OK;
+	if (state->kind == SB_STATE_STRUCT) {
+		if (pin->value.len != state->value_size)
+			return error_set(err, SB_ERR_CORRUPT,
+					 "%s returned %llu bytes for a value of state '%s', which has %u",
+					 ks->config.backend->name, (unsigned long long)pin->value.len, state->name,
+					 state->value_size);
+		memcpy(entry->value, pin->value.ptr, pin->value.len);
+	} else {
+		TRY(working_set_set_value(&ks->set, entry, pin->value, err));
+	}
+	entry->expiry_ms = pin->expiry_ms;
+	entry->flags |= ENTRY_PRESENT;
+	return SB_OK;
+}
+
+int32_t keyed_state_fetch(struct keyed_state *ks, struct entry **entries, uint64_t n, sb_error *err)
+{
+	struct instance *backend = ks->config.backend;
+	int32_t status;
+
+	TRY(reserve_misses(ks, n, err));
+	for (uint64_t i = 0; i < n; i++)
+		ks->miss_keys[i] = entry_key(entries[i]);
+	memset(ks->miss_pins, 0, n * sizeof(*ks->miss_pins));
+	status = ks->ops->multi_get(backend->backend, n, ks->miss_keys, ks->miss_pins, err);
+	if (status != SB_OK)
+		return instance_fault(backend, "multi_get", status, err);
+	for (uint64_t i = 0; status == SB_OK && i < n; i++)
+		status = take_answer(ks, entries[i], &ks->miss_pins[i], err);
+	ks->ops->unpin(backend->backend, n, ks->miss_pins);
+	return status;
+}
+
+/* Three passes, so that cache misses overlap: hash and prefetch slots, prefetch entries, look up. */
+static int32_t find_rows(struct keyed_state *ks, uint64_t *ret_misses, sb_error *err)
+{
+	const struct schema *schema = ks->config.schema;
+	uint64_t misses = 0;
+	uint64_t rows = ks->batch * ks->struct_count;
+
+	for (uint64_t row = 0; row < rows; row++) {
+		ks->row_hashes[row] = working_set_hash(&ks->set, ks->struct_states[row % ks->struct_count],
+						       ks->events[row / ks->struct_count].key);
+		working_set_prefetch(&ks->set, ks->row_hashes[row]);
+	}
+	for (uint64_t row = 0; row < rows; row++)
+		working_set_prefetch_entry(&ks->set, ks->row_hashes[row]);
+	for (uint64_t row = 0; row < rows; row++) {
+		uint64_t event = row / ks->struct_count;
+		uint32_t index = ks->struct_states[row % ks->struct_count];
+		struct entry *entry = working_set_find_or_add(
+			&ks->set, ks->row_hashes[row], index, key_group_of(ks->hashes[event], ks->config.key_groups),
+			schema->states[index].id, ks->events[event].key, schema->states[index].value_size);
+
+		if (!entry)
+			return error_no_memory(err);
+		ks->rows[row] = entry;
+		/* A new entry is marked here, so that a second event of its key does not ask again. */
+		if (!(entry->flags & (ENTRY_FETCHED | ENTRY_REFERENCED)))
+			ks->misses[misses++] = entry;
+		entry->flags |= ENTRY_REFERENCED;
+	}
+	ks->stats.hits += rows - misses;
+	ks->stats.misses += misses;
+	*ret_misses = misses;
+	return SB_OK;
+}
+
+static int32_t begin(struct keyed_state *ks, sb_error *err)
+{
+	uint64_t rows = ks->batch * ks->struct_count;
+	uint64_t misses;
+
+	if (rows == 0)
+		return SB_OK;
+	TRY(reserve_rows(ks, rows, err));
+	TRY(reserve_misses(ks, rows, err));
+	TRY(working_set_reserve(&ks->set, rows, err));
+	TRY(find_rows(ks, &misses, err));
+	return misses ? keyed_state_fetch(ks, ks->misses, misses, err) : SB_OK;
+}
+
+int32_t keyed_state_begin(struct keyed_state *ks, const sb_event *events, const uint64_t *hashes, uint64_t n,
+			  sb_error *err)
+{
+	int32_t status;
+
+	TRY(keyed_state_failure(ks, err));
+	ks->events = events;
+	ks->hashes = hashes;
+	ks->batch = n;
+	status = begin(ks, err);
+	return status == SB_OK ? SB_OK : keyed_state_fail(ks, status, err);
+}
+
+int32_t keyed_state_end(struct keyed_state *ks, sb_error *err)
+{
+	int32_t status;
+
+	TRY(keyed_state_failure(ks, err));
+	ks->batch = 0;
+	status = write_back_evict(ks, err);
+	return status == SB_OK ? SB_OK : keyed_state_fail(ks, status, err);
+}
+
+int32_t keyed_state_flush(struct keyed_state *ks, sb_error *err)
+{
+	int32_t status;
+
+	TRY(keyed_state_failure(ks, err));
+	status = write_back_all(ks, err);
+	return status == SB_OK ? SB_OK : keyed_state_fail(ks, status, err);
+}
+
+int32_t keyed_state_check_call(struct keyed_state *ks, uint32_t state, uint64_t event, uint32_t kind)
+{
+	sb_error err = ERROR_INIT;
+
+	if (__builtin_expect(state < ks->config.schema->count && event < ks->batch, 1) &&
+	    ks->config.schema->states[state].kind == kind)
+		return ks->failure;
+	error_set(&err, SB_ERR_INVALID,
+		  "the operator asked for state %u of event %llu as a %s state: its batch has %llu events, and it "
+		  "declares %llu states",
+		  state, (unsigned long long)event, kind == SB_STATE_STRUCT ? "struct" : "raw",
+		  (unsigned long long)ks->batch, (unsigned long long)ks->config.schema->count);
+	return keyed_state_fail(ks, SB_ERR_INVALID, &err);
+}
+
+static struct entry *row_of(struct keyed_state *ks, uint32_t state, uint64_t event)
+{
+	return ks->rows[event * ks->struct_count + ks->column_of[state]];
+}
+
+void *keyed_state_upsert(struct keyed_state *ks, uint32_t state, uint64_t event, int32_t *ret_created)
+{
+	struct entry *entry;
+	int64_t clock_ms;
+	bool created;
+
+	if (keyed_state_check_call(ks, state, event, SB_STATE_STRUCT) != SB_OK)
+		return NULL;
+	entry = row_of(ks, state, event);
+	clock_ms = ks->events[event].clock_ms;
+	created = !(entry->flags & ENTRY_PRESENT) || expiry_reached(entry->expiry_ms, clock_ms);
+	if (created) {
+		memcpy(entry->value, ks->zero_values[state], entry->value_len);
+		entry->flags |= ENTRY_PRESENT;
+	}
+	entry->expiry_ms = keyed_state_expiry(clock_ms, ks->config.schema->states[state].ttl_ms);
+	working_set_mark_dirty(&ks->set, entry);
+	ks->stats.gets++;
+	ks->stats.puts++;
+	if (ret_created)
+		*ret_created = created;
+	return entry->value;
+}
+
+const void *keyed_state_peek(struct keyed_state *ks, uint32_t state, uint64_t event)
+{
+	struct entry *entry;
+
+	if (keyed_state_check_call(ks, state, event, SB_STATE_STRUCT) != SB_OK)
+		return NULL;
+	entry = row_of(ks, state, event);
+	ks->stats.gets++;
+	if (!(entry->flags & ENTRY_PRESENT) || expiry_reached(entry->expiry_ms, ks->events[event].clock_ms))
+		return NULL;
+	return entry->value;
+}
+
+int32_t keyed_state_delete(struct keyed_state *ks, uint32_t state, uint64_t event)
+{
+	struct entry *entry;
+
+	TRY(keyed_state_check_call(ks, state, event, SB_STATE_STRUCT));
+	entry = row_of(ks, state, event);
+	entry->flags &= ~ENTRY_PRESENT;
+	working_set_mark_dirty(&ks->set, entry);
+	ks->stats.deletes++;
+	return SB_OK;
+}
+
+void keyed_state_get_stats(const struct keyed_state *ks, struct keyed_state_stats *ret_stats)
+{
+	*ret_stats = ks->stats;
+	ret_stats->cached_entries = ks->set.count;
+	ret_stats->cached_bytes = ks->set.bytes;
+	ret_stats->dirty_entries = ks->set.dirty_count;
+}

@@ -1,0 +1,62 @@
+/* Keyed state of one task: what operators call, on top of a backend.
+ *
+ * Works in batches. begin gathers the keys of a batch, finds in the working set what is there and
+ * fetches the rest with one multi_get; the operator then reads and changes entries in place; end
+ * writes back what no longer fits. flush brings every change to the backend: after it,
+ * an iterator over the backend shows the whole state.
+ *
+ * Expiry is decided here and nowhere else: an entry is expired for an event when its expiry is at or
+ * before that event's clock. What the backend purges on its own is below the horizon, where nobody looks any more.
+ *
+ * A failed backend call leaves the working set in an unknown relation to the backend, so the first
+ * failure is kept and every later call returns it: the run ends and restores. */
+#ifndef STATE_KEYED_STATE_H
+#define STATE_KEYED_STATE_H
+
+#include "base/buffer.h"
+#include "plugin/instance.h"
+#include "state/schema.h"
+
+struct keyed_state;
+
+struct keyed_state_config {
+	struct instance *backend;    /* open; outlives the keyed state */
+	const struct schema *schema; /* outlives it, too */
+	uint32_t key_groups;
+	uint64_t cache_bytes; /* budget of the working set; 0: the batch at hand only */
+};
+
+struct keyed_state_stats {
+	uint64_t gets, puts, deletes; /* by the operator */
+	uint64_t hits, misses;        /* of the working set */
+	uint64_t written_back;        /* operations sent to the backend */
+	uint64_t cached_entries, cached_bytes, dirty_entries;
+};
+
+int32_t keyed_state_open(const struct keyed_state_config *config, struct keyed_state **ret_state, sb_error *err);
+void keyed_state_close(struct keyed_state *ks);
+
+/* events and hashes (key_hash of each key) stay valid until end. */
+int32_t keyed_state_begin(struct keyed_state *ks, const sb_event *events, const uint64_t *hashes, uint64_t n,
+			  sb_error *err);
+int32_t keyed_state_end(struct keyed_state *ks, sb_error *err);
+int32_t keyed_state_flush(struct keyed_state *ks, sb_error *err);
+
+/* As in sb_task; between begin and end. */
+void *keyed_state_upsert(struct keyed_state *ks, uint32_t state, uint64_t event, int32_t *ret_created);
+const void *keyed_state_peek(struct keyed_state *ks, uint32_t state, uint64_t event);
+int32_t keyed_state_delete(struct keyed_state *ks, uint32_t state, uint64_t event);
+int32_t keyed_state_raw_get(struct keyed_state *ks, uint32_t state, uint64_t event, sb_slice sub_key,
+			    sb_slice *ret_value, int32_t *ret_found);
+int32_t keyed_state_raw_put(struct keyed_state *ks, uint32_t state, uint64_t event, sb_slice sub_key, sb_slice value,
+			    int64_t ttl_ms);
+int32_t keyed_state_raw_delete(struct keyed_state *ks, uint32_t state, uint64_t event, sb_slice sub_key);
+int32_t keyed_state_raw_scan(struct keyed_state *ks, uint32_t state, uint64_t event, sb_slice prefix, sb_scan_fn fn,
+			     void *arg);
+
+/* SB_OK, or the first failure of a call above, whose cause is copied to err. */
+int32_t keyed_state_failure(const struct keyed_state *ks, sb_error *err);
+
+void keyed_state_get_stats(const struct keyed_state *ks, struct keyed_state_stats *ret_stats);
+
+#endif

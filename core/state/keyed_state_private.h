@@ -1,0 +1,49 @@
+/* Shared by the files of keyed state: keyed_state.c (batches, struct states), raw_state.c, write_back.c. */
+#ifndef STATE_KEYED_STATE_PRIVATE_H
+#define STATE_KEYED_STATE_PRIVATE_H
+
+#include "state/keyed_state.h"
+#include "state/working_set.h"
+
+struct keyed_state {
+	struct keyed_state_config config;
+	const sb_backend_ops *ops;
+	struct working_set set;
+	uint32_t *struct_states; /* schema indexes of the struct states */
+	uint32_t struct_count;
+	uint32_t *column_of;     /* schema index -> place among struct_states */
+	uint8_t **zero_values;   /* per schema state: the value of a new entry (defaults) */
+
+	const sb_event *events; /* the batch at hand */
+	const uint64_t *hashes;
+	uint64_t batch;
+	struct entry **rows; /* batch * struct_count */
+	uint64_t *row_hashes;
+	uint64_t rows_cap;
+
+	sb_slice *miss_keys; /* scratch for multi_get */
+	sb_pin *miss_pins;
+	struct entry **misses;
+	uint64_t misses_cap;
+	sb_op *write_ops; /* scratch for write_batch */
+	struct entry **write_entries;
+	uint64_t write_cap;
+	struct buffer raw_key;
+	struct keyed_state_stats stats;
+	int32_t failure;
+	sb_error failure_error;
+};
+
+/* Keeps the first failure; returns status. */
+int32_t keyed_state_fail(struct keyed_state *ks, int32_t status, const sb_error *err);
+/* Fetches entries[0..n) from the backend with one multi_get. */
+int32_t keyed_state_fetch(struct keyed_state *ks, struct entry **entries, uint64_t n, sb_error *err);
+int64_t keyed_state_expiry(int64_t clock_ms, int64_t ttl_ms);
+/* write_back.c */
+int32_t write_back_all(struct keyed_state *ks, sb_error *err);
+int32_t write_back_evict(struct keyed_state *ks, sb_error *err);
+
+/* SB_ERR_INVALID, kept, when state or event is not of this batch or state is of another kind. */
+int32_t keyed_state_check_call(struct keyed_state *ks, uint32_t state, uint64_t event, uint32_t kind);
+
+#endif

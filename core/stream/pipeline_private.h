@@ -1,0 +1,88 @@
+/* Shared by the pipeline's files: pipeline.c (life, control), reader.c, task.c, barrier.c. */
+#ifndef STREAM_PIPELINE_PRIVATE_H
+#define STREAM_PIPELINE_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "state/keyed_state.h"
+#include "stream/batch.h"
+#include "stream/encode.h"
+#include "stream/pipeline.h"
+#include "stream/queue.h"
+
+#define QUEUE_BATCHES 8u
+
+struct task {
+	sb_task api; /* what the operator gets; first, so that it converts back */
+	struct pipeline *pipeline;
+	uint32_t index;
+	pthread_t thread;
+	bool has_thread;
+	struct queue queue;  /* of batches, from the reader */
+	struct instance *backend;
+	struct instance *operator;
+	struct keyed_state *state;
+	struct encoder *encoder;
+	struct buffer records; /* encoded, of the batch at hand */
+	struct arena scratch;
+	int32_t failure;       /* of a service that the operator called */
+	sb_error failure_error;
+	_Atomic int64_t *horizon_ms;
+	_Atomic uint64_t events;
+	uint64_t next_metrics; /* number of events at which the next metrics line is due */
+};
+
+/* Where tasks meet. Owned by the pipeline while a checkpoint is requested. */
+struct barrier {
+	pthread_mutex_t mutex;
+	pthread_cond_t released_changed;
+	struct checkpoint_cut *cut;
+	uint32_t arrived;
+	uint64_t generation; /* counts releases: who arrived in one waits for the next */
+	int64_t first_arrival_ns; /* 0: nobody has arrived */
+};
+
+struct pipeline {
+	struct pipeline_config config;
+	struct task *tasks;
+	uint32_t opened_tasks;
+	struct queue free_batches;
+	struct coordinator_config coordinator_config;
+	struct coordinator *coordinator;
+
+	pthread_t reader_thread;
+	bool has_reader;
+	int wake_fd; /* wakes the reader from its wait */
+	_Atomic bool stop_wanted, barrier_wanted, closing;
+	_Atomic uint64_t decoded, bad_records;
+	_Atomic int64_t *positions; /* per partition, for progress */
+	int64_t clock_ms; /* the reader's: wall clock that never goes back */
+
+	_Atomic bool view_open; /* a checkpoint may still read the backends: no horizon moves */
+	struct barrier barrier; /* one checkpoint at a time */
+
+	int event_fd;
+	pthread_mutex_t mutex; /* guards status */
+	pthread_cond_t checkpoint_ended;
+	struct pipeline_status status;
+};
+
+void *reader_run(void *pipeline);
+void *task_run(void *task);
+int32_t task_open(struct task *task, struct pipeline *pipeline, uint32_t index, sb_error *err);
+void task_close(struct task *task);
+
+/* The first failure counts; it closes the queues, so that every thread ends. */
+void pipeline_fail(struct pipeline *pipeline, const sb_error *err);
+void pipeline_tell(struct pipeline *pipeline); /* makes event_fd readable */
+
+void barrier_init(struct barrier *barrier);
+void barrier_done(struct barrier *barrier);
+/* Reader: fills the cut with positions and hands the barrier to all tasks. */
+int32_t barrier_inject(struct pipeline *pipeline, sb_error *err);
+/* Task: adds its part; returns when processing may go on. */
+int32_t barrier_arrive(struct task *task, sb_error *err);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * backend.h: one instance, which is its index, its records, and who looks at them.
+ */
+#ifndef MEMORY_BACKEND_H
+#define MEMORY_BACKEND_H
+
+#include "snapshot.h"
+#include "table.h"
+
+struct sb_backend {
+	const sb_host *host;
+	const char *instance;
+	struct pages pages;
+	struct arena arena;
+	struct table table;
+	struct snapshot snapshot;
+	uint64_t key_bytes, value_bytes;
+	uint64_t purged;
+	uint32_t sweep_slab, sweep_slot; /* where maintain() goes on */
+	/* What a batch needs, kept for the next one. */
+	uint64_t *hashes;
+	struct large **larges;
+	uint64_t scratch_capacity;
+};
+
+/* In the order of the declaration in plugin.c. */
+enum backend_option {
+	OPTION_INITIAL_CAPACITY,
+	OPTION_HUGE_PAGES,
+	OPTION_MEMORY_LIMIT,
+	OPTION_COUNT
+};
+
+int32_t backend_open(const sb_backend_config *config, sb_backend **ret_backend, sb_error *err);
+void backend_close(sb_backend *backend);
+int32_t backend_multi_get(sb_backend *backend, uint64_t n, const sb_slice *keys, sb_pin *pins, sb_error *err);
+void backend_unpin(sb_backend *backend, uint64_t n, sb_pin *pins);
+int32_t backend_write_batch(sb_backend *backend, uint64_t n, const sb_op *ops, sb_error *err);
+int32_t backend_iter_open(sb_backend *backend, const sb_iter_options *options, sb_iter **ret_iter, sb_error *err);
+int32_t backend_maintain(sb_backend *backend, uint64_t budget, uint64_t *ret_purged, sb_error *err);
+int32_t backend_stats(sb_backend *backend, uint64_t capacity, sb_stat *stats, uint64_t *ret_count, sb_error *err);
+
+/* Removes the entry at a place from index and sums, and retires its record. There is a
+ * reservation in limbo. */
+void backend_remove(sb_backend *backend, const struct place *place);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * iter.c: the iterators. They walk slabs, not the index, because the index may grow
+ * under them; snapshot.h has the argument why that is safe on another thread.
+ */
+#include "error.h"
+#include "snapshot.h"
+
+#include <stdlib.h>
+
+/* --- opening, on the owner's thread --- */
+
+static bool copy_bounds(sb_iter *iter, const sb_iter_options *options)
+{
+	sb_slice lower = options->lower, upper = options->upper;
+
+	iter->bounds = malloc(lower.len + upper.len + 1);
+	if (!iter->bounds)
+		return false;
+	if (lower.len)
+		memcpy(iter->bounds, lower.ptr, lower.len);
+	if (upper.len)
+		memcpy(iter->bounds + lower.len, upper.ptr, upper.len);
+	iter->lower = (sb_slice){iter->bounds, lower.len};
+	iter->upper = (sb_slice){iter->bounds + lower.len, upper.len};
+	return true;
+}
+
+/* There are eight million epochs; when they are used up, a moment without iterators and
+ * dead records is needed to begin anew. */
+static bool next_epoch(struct snapshot *snapshot)
+{
+	struct arena *arena = snapshot->arena;
+
+	if (arena->epoch == EPOCH_LAST) {
+		snapshot_drain(snapshot, snapshot->limbo_count);
+		if (snapshot->open || snapshot->limbo_count)
+			return false;
+		arena_reset_epoch(arena);
+	}
+	arena->epoch++;
+	return true;
+}
+
+int32_t snapshot_iter_open(struct snapshot *snapshot, const sb_iter_options *options, const char *instance,
+			   sb_iter **ret_iter, sb_error *err)
+{
+	sb_iter *iter = aligned_alloc(64, sizeof(*iter));
+
+	if (!iter)
+		return error_no_memory(err, instance);
+	memset(iter, 0, sizeof(*iter));
+	if (!copy_bounds(iter, options)) {
+		free(iter);
+		return error_no_memory(err, instance);
+	}
+	if (!next_epoch(snapshot)) {
+		free(iter->bounds);
+		free(iter);
+		return error_set(err, SB_ERR_BUSY, 0, "%s: too many iterators were opened while one stayed open; close it",
+				 instance);
+	}
+	iter->arena = snapshot->arena;
+	iter->epoch = snapshot->arena->epoch;
+	iter->slab_end = arena_slab_end(snapshot->arena);
+	iter->next_open = snapshot->open;
+	snapshot->open = iter;
+	snapshot->open_count++;
+	arena_seal_all(snapshot->arena);
+	*ret_iter = iter;
+	return SB_OK;
+}
+
+/* --- walking, on any thread --- */
+
+static int compare(sb_slice a, sb_slice b)
+{
+	int order = memcmp(a.ptr, b.ptr, a.len < b.len ? a.len : b.len);
+
+	return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+static bool wanted(const sb_iter *iter, sb_slice key)
+{
+	return (!iter->lower.len || compare(key, iter->lower) >= 0) &&
+	       (!iter->upper.len || compare(key, iter->upper) < 0);
+}
+
+static bool visible(const sb_iter *iter, uint32_t state)
+{
+	if (state == STATE_FREE)
+		return false;
+	return !(state & STATE_DEAD) || state_epoch(state) >= iter->epoch;
+}
+
+/* Takes what fits from the slab at hand; true when it is through with it. */
+static bool walk_slab(sb_iter *iter, const struct slab *slab, uint64_t max, sb_entry *entries, uint64_t *count)
+{
+	uint32_t used = slab->used;
+
+	for (; iter->slot < used; ++iter->slot) {
+		const struct record *record =
+			arena_at(iter->arena, slab_ref(iter->slab, iter->slot * slab->stride));
+		uint32_t state = record_state(record);
+
+		if (!visible(iter, state))
+			continue;
+		if (*count == max)
+			return false;
+		entries[*count] = record_entry(record, state);
+		*count += wanted(iter, entries[*count].key);
+	}
+	return true;
+}
+
+int32_t snapshot_iter_next(sb_iter *iter, uint64_t max, sb_entry *entries, uint64_t *ret_count, sb_error *err)
+{
+	uint64_t count = 0;
+
+	(void)err;
+	/* The entries of the last call are no longer looked at. */
+	atomic_store_explicit(&iter->progress, iter->slab, memory_order_release);
+	while (iter->slab < iter->slab_end) {
+		const struct slab *slab = arena_slab(iter->arena, iter->slab);
+
+		if (atomic_load_explicit(&slab->born, memory_order_relaxed) < iter->epoch &&
+		    !walk_slab(iter, slab, max, entries, &count))
+			break;
+		iter->slab++;
+		iter->slot = 0;
+	}
+	*ret_count = count;
+	return SB_OK;
+}
+
+void snapshot_iter_close(sb_iter *iter)
+{
+	atomic_store_explicit(&iter->progress, UINT32_MAX, memory_order_release);
+	atomic_store_explicit(&iter->closed, 1, memory_order_release);
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * snapshot.c: see snapshot.h. The iterators themselves are in iter.c.
+ */
+#include "snapshot.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+void snapshot_init(struct snapshot *snapshot, struct arena *arena)
+{
+	snapshot->arena = arena;
+	snapshot->generation = snapshot->oldest_generation = 1;
+	arena->snapshot = snapshot;
+	arena->sealed = snapshot_sealed;
+}
+
+static void reap(struct snapshot *snapshot)
+{
+	struct sb_iter **link = &snapshot->open;
+
+	while (*link) {
+		struct sb_iter *iter = *link;
+
+		if (!atomic_load_explicit(&iter->closed, memory_order_acquire)) {
+			link = &iter->next_open;
+			continue;
+		}
+		*link = iter->next_open;
+		free(iter->bounds);
+		free(iter);
+		if (!--snapshot->open_count)
+			arena_unseal_all(snapshot->arena);
+	}
+}
+
+void snapshot_done(struct snapshot *snapshot)
+{
+	reap(snapshot);
+	assert(!snapshot->open && !snapshot->pin_count);
+	pages_free(snapshot->arena->pages, snapshot->limbo, snapshot->limbo_capacity * sizeof(*snapshot->limbo));
+}
+
+/* --- who may look --- */
+
+bool snapshot_sealed(const void *arg, const struct slab *slab, uint32_t id)
+{
+	const struct snapshot *snapshot = arg;
+	uint32_t born = atomic_load_explicit(&slab->born, memory_order_relaxed);
+
+	for (const struct sb_iter *iter = snapshot->open; iter; iter = iter->next_open) {
+		if (born < iter->epoch && id >= atomic_load_explicit(&iter->progress, memory_order_acquire))
+			return true;
+	}
+	return false;
+}
+
+bool snapshot_may_write(const struct snapshot *snapshot, uint32_t ref)
+{
+	if (snapshot->pin_count)
+		return false;
+	return !snapshot->open || !arena_is_sealed(snapshot->arena, ref_slab(ref));
+}
+
+/* Whether some iterator still has to show a record that died at that epoch. */
+static bool awaited(const struct snapshot *snapshot, const struct dead *dead)
+{
+	const struct slab *slab;
+	uint32_t id, born;
+
+	if (!snapshot->open)
+		return false;
+	id = ref_slab(dead->ref);
+	slab = arena_slab(snapshot->arena, id);
+	born = atomic_load_explicit(&slab->born, memory_order_relaxed);
+	for (const struct sb_iter *iter = snapshot->open; iter; iter = iter->next_open) {
+		if (born < iter->epoch && dead->epoch >= iter->epoch &&
+		    id >= atomic_load_explicit(&iter->progress, memory_order_acquire))
+			return true;
+	}
+	return false;
+}
+
+static bool pinned(const struct snapshot *snapshot, const struct dead *dead)
+{
+	return snapshot->pin_count && dead->generation >= snapshot->oldest_generation;
+}
+
+/* --- limbo --- */
+
+static uint64_t record_footprint(const struct snapshot *snapshot, uint32_t ref)
+{
+	const struct record *record = arena_at(snapshot->arena, ref);
+	uint64_t bytes = class_bytes(arena_slab(snapshot->arena, ref_slab(ref))->class);
+
+	if (!(record_state(record) & KEY_MASK))
+		bytes += record_large(record)->size_bytes;
+	return bytes;
+}
+
+bool snapshot_reserve(struct snapshot *snapshot, uint64_t count)
+{
+	uint64_t need = snapshot->limbo_count + count, capacity = snapshot->limbo_capacity;
+	struct dead *limbo;
+
+	if (need <= capacity || (!snapshot->open && !snapshot->pin_count))
+		return true;
+	capacity = need + need / 2;
+	limbo = pages_resize(snapshot->arena->pages, snapshot->limbo, snapshot->limbo_capacity * sizeof(*limbo),
+			     capacity * sizeof(*limbo));
+	if (!limbo)
+		return false;
+	snapshot->limbo = limbo;
+	snapshot->limbo_capacity = capacity;
+	return true;
+}
+
+void snapshot_retire(struct snapshot *snapshot, uint32_t ref)
+{
+	struct record *record;
+
+	if (snapshot_may_write(snapshot, ref)) {
+		arena_give(snapshot->arena, ref);
+		return;
+	}
+	assert(snapshot->limbo_count < snapshot->limbo_capacity);
+	record = arena_at(snapshot->arena, ref);
+	record_set_state(record, STATE_DEAD | state_live(snapshot->arena->epoch, record_state(record) & KEY_MASK));
+	snapshot->limbo[snapshot->limbo_count++] =
+		(struct dead){ref, snapshot->arena->epoch, snapshot->pin_count ? snapshot->generation : 0};
+	snapshot->retired_pinned |= snapshot->pin_count > 0;
+	snapshot->retained_bytes += record_footprint(snapshot, ref);
+}
+
+static void shrink_limbo(struct snapshot *snapshot)
+{
+	if (snapshot->limbo_count || snapshot->limbo_capacity < 65536)
+		return;
+	pages_free(snapshot->arena->pages, snapshot->limbo, snapshot->limbo_capacity * sizeof(*snapshot->limbo));
+	snapshot->limbo = NULL;
+	snapshot->limbo_capacity = 0;
+}
+
+void snapshot_drain(struct snapshot *snapshot, uint64_t budget)
+{
+	if (snapshot->open)
+		reap(snapshot);
+	for (; budget && snapshot->limbo_count; --budget) {
+		struct dead *dead;
+
+		if (snapshot->limbo_cursor >= snapshot->limbo_count)
+			snapshot->limbo_cursor = 0;
+		dead = &snapshot->limbo[snapshot->limbo_cursor];
+		if (pinned(snapshot, dead) || awaited(snapshot, dead)) {
+			snapshot->limbo_cursor++;
+			continue;
+		}
+		snapshot->retained_bytes -= record_footprint(snapshot, dead->ref);
+		arena_give(snapshot->arena, dead->ref);
+		*dead = snapshot->limbo[--snapshot->limbo_count];
+	}
+	shrink_limbo(snapshot);
+}
+
+/* --- pins --- */
+
+void snapshot_end_batch(struct snapshot *snapshot)
+{
+	if (!snapshot->retired_pinned || snapshot->generation + 1 - snapshot->oldest_generation >= PIN_GENERATIONS)
+		return; /* with all generations in use, the current one just lasts longer */
+	snapshot->generation++;
+	snapshot->pins[snapshot->generation % PIN_GENERATIONS] = 0;
+	snapshot->retired_pinned = false;
+}
+
+void snapshot_pin(struct snapshot *snapshot, sb_pin *pin)
+{
+	pin->owner = (void *)(uintptr_t)snapshot->generation;
+	snapshot->pins[snapshot->generation % PIN_GENERATIONS]++;
+	snapshot->pin_count++;
+}
+
+void snapshot_unpin(struct snapshot *snapshot, const sb_pin *pin)
+{
+	uint64_t *count = &snapshot->pins[(uintptr_t)pin->owner % PIN_GENERATIONS];
+
+	assert(*count && snapshot->pin_count);
+	--*count;
+	snapshot->pin_count--;
+	while (snapshot->oldest_generation < snapshot->generation &&
+	       !snapshot->pins[snapshot->oldest_generation % PIN_GENERATIONS])
+		snapshot->oldest_generation++;
+}

@@ -1,0 +1,266 @@
+/* The backend under test: see subject.h. */
+#include "conformance/subject.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/slice.h"
+#include "conformance/iter_check.h"
+
+#define OWN_SEED 20240611
+
+const struct profile profile_memory = {.name = "memory", .plugin = "memory"};
+const struct profile profile_rocksdb = {.name = "rocksdb", .plugin = "rocksdb"};
+const struct profile profile_rocksdb_files = {
+	.name = "rocksdb with tiny files",
+	.plugin = "rocksdb",
+	.options = {"write_buffer_size=64KiB", "target_file_size=64KiB", "block_size=1KiB", "block_cache_size=64KiB"},
+};
+const struct profile profile_rocksdb_hash = {
+	.name = "rocksdb with hash-linkedlist",
+	.plugin = "rocksdb",
+	.options = {"memtable=hash-linkedlist", "write_buffer_size=256KiB", "compression=none"},
+};
+
+_Noreturn void subject_fail(const struct subject *s, const char *file, int line, const char *format, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "%s:%d: backend %s does not conform, case %s: ", file, line, s->profile->name, s->case_name);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fprintf(stderr, "\nto repeat it: SBHOST_TEST_SEED=%" PRIu64 "; its files are in %s\n", s->rng.seed, s->dir);
+	abort();
+}
+
+static void open_instance(struct subject *s)
+{
+	sb_error err = ERROR_INIT;
+
+	snprintf(s->instance_dir, sizeof(s->instance_dir), "%.3900s/instance-%u", s->dir, s->opened++);
+	if (io_mkdir_p(&s->io, s->instance_dir, &err) != SB_OK ||
+	    instance_open_backend(s->component, "backend-0", s->instance_dir, 0, &s->options, &s->env, &s->instance,
+				  &err) != SB_OK)
+		FAIL(s, "%s", err.message);
+	s->ops = &s->component->backend;
+	s->backend = s->instance->backend;
+}
+
+static void close_instance(struct subject *s)
+{
+	sb_error err = ERROR_INIT;
+
+	instance_close(s->instance);
+	s->instance = NULL;
+	s->backend = NULL;
+	if (io_remove_tree(&s->io, s->instance_dir, &err) != SB_OK)
+		FAIL(s, "%s", err.message);
+}
+
+void subject_init(struct subject *s, const struct profile *profile, const char *case_name, uint64_t seed)
+{
+	const char *temporary = getenv("TMPDIR");
+	sb_error err = ERROR_INIT;
+	uint64_t option_count = 0;
+
+	memset(s, 0, sizeof(*s));
+	s->profile = profile;
+	s->case_name = case_name;
+	rng_init(&s->rng, seed);
+	model_init(&s->model);
+	io_init_system(&s->io);
+	fake_clock_init(&s->clock, START_MS * 1000000);
+	s->log = (struct log){.fd = STDERR_FILENO, .level = SB_LOG_WARN, .clock = &s->clock.clock};
+	atomic_store(&s->horizon_ms, INT64_MIN);
+	s->env = (struct plugin_env){.log = &s->log, .clock = &s->clock.clock, .horizon_ms = &s->horizon_ms};
+	snprintf(s->dir, sizeof(s->dir), "%.3800s/sbhost-conformance-XXXXXX", temporary ? temporary : "/tmp");
+	CHECK(s, mkdtemp(s->dir), "cannot make a directory like %s", s->dir);
+
+	while (option_count < 6 && profile->options[option_count])
+		option_count++;
+	if (plugin_load(&s->io, profile->plugin, SB_PLUGIN_DIR, &s->plugin, &err) != SB_OK ||
+	    plugin_find_component(s->plugin, SB_KIND_BACKEND, &s->component, &err) != SB_OK ||
+	    option_set_parse(s->component, "--backend-opt", profile->options, option_count, &s->options, &err) != SB_OK)
+		FAIL(s, "%s", err.message);
+	open_instance(s);
+}
+
+void subject_done(struct subject *s)
+{
+	sb_error err = ERROR_INIT;
+
+	close_instance(s);
+	option_set_done(&s->options);
+	plugin_free(s->plugin);
+	model_done(&s->model);
+	if (io_remove_tree(&s->io, s->dir, &err) != SB_OK)
+		FAIL(s, "%s", err.message);
+}
+
+void subject_reopen(struct subject *s)
+{
+	close_instance(s);
+	model_clear(&s->model);
+	open_instance(s);
+}
+
+void conformance_run(const struct profile *profile, const char *case_name, void (*run)(struct subject *s))
+{
+	struct subject s;
+
+	subject_init(&s, profile, case_name, rng_test_seed(OWN_SEED));
+	run(&s);
+	subject_check_all(&s);
+	subject_done(&s);
+}
+
+bool subject_may_lack(const struct subject *s, const struct model_entry *entry)
+{
+	return entry->expiry_ms != SB_NO_EXPIRY && entry->expiry_ms <= atomic_load(&s->horizon_ms);
+}
+
+void subject_set_horizon(struct subject *s, int64_t horizon_ms)
+{
+	CHECK(s, horizon_ms >= atomic_load(&s->horizon_ms), "the horizon never goes back: a bug of the case");
+	atomic_store(&s->horizon_ms, horizon_ms);
+}
+
+void subject_write(struct subject *s, uint64_t n, const sb_op *ops)
+{
+	sb_error err = ERROR_INIT;
+	int32_t status = s->ops->write_batch(s->backend, n, ops, &err);
+
+	CHECK(s, status == SB_OK, "write_batch of %" PRIu64 " operations: status %d, %s", n, status, err.message);
+	model_apply(&s->model, n, ops);
+}
+
+void subject_put(struct subject *s, sb_slice key, sb_slice value, int64_t expiry_ms)
+{
+	sb_op op = op_put(key, value, expiry_ms);
+
+	subject_write(s, 1, &op);
+}
+
+void subject_delete(struct subject *s, sb_slice key)
+{
+	sb_op op = op_delete(key);
+
+	subject_write(s, 1, &op);
+}
+
+static void check_pin(struct subject *s, sb_slice key, const sb_pin *pin)
+{
+	const struct model_entry *entry = model_find(&s->model, key);
+
+	if (!pin->found) {
+		CHECK(s, !pin->value.ptr && !pin->value.len && !pin->expiry_ms && !pin->owner,
+		      "a pin that found nothing has members that are not zero");
+		if (!entry)
+			return;
+		CHECK(s, subject_may_lack(s, entry), "a key of %" PRIu64 " bytes is lost", key.len);
+		/* Once purged it must stay away. */
+		model_delete(&s->model, key);
+		return;
+	}
+	CHECK(s, pin->found == 1, "found is %u", pin->found);
+	CHECK(s, entry, "a key of %" PRIu64 " bytes is found and should not be", key.len);
+	CHECK(s, pin->expiry_ms == entry->expiry_ms, "expiry %" PRId64 " instead of %" PRId64, pin->expiry_ms,
+	      entry->expiry_ms);
+	CHECK(s, slice_equal(pin->value, entry->value),
+	      "a value of %" PRIu64 " bytes differs from the %" PRIu64 " bytes that were written", pin->value.len,
+	      entry->value.len);
+}
+
+void subject_get(struct subject *s, uint64_t n, const sb_slice *keys, sb_pin *pins)
+{
+	sb_error err = ERROR_INIT;
+	int32_t status;
+
+	/* The backend fills in every member, whatever was there. */
+	if (n)
+		memset(pins, 0xA5, n * sizeof(*pins));
+	status = s->ops->multi_get(s->backend, n, keys, pins, &err);
+	CHECK(s, status == SB_OK, "multi_get of %" PRIu64 " keys: status %d, %s", n, status, err.message);
+	for (uint64_t i = 0; i < n; i++)
+		check_pin(s, keys[i], &pins[i]);
+}
+
+void subject_unpin(struct subject *s, uint64_t n, sb_pin *pins)
+{
+	s->ops->unpin(s->backend, n, pins);
+}
+
+void subject_check_key(struct subject *s, sb_slice key)
+{
+	sb_pin pin;
+
+	subject_get(s, 1, &key, &pin);
+	subject_unpin(s, 1, &pin);
+}
+
+void subject_check_all(struct subject *s)
+{
+	const sb_slice everything = {0};
+	struct iter_check check;
+	size_t at = 0;
+
+	iter_check_open(&check, s, everything, everything);
+	while (iter_check_step(&check, 100))
+		;
+	iter_check_close(&check);
+
+	while (at < s->model.count) {
+		size_t before = s->model.count;
+
+		subject_check_key(s, s->model.entries[at].key);
+		/* One that was purged is gone from the model now. */
+		at += s->model.count == before;
+	}
+}
+
+uint64_t subject_maintain(struct subject *s)
+{
+	uint64_t total = 0;
+	unsigned idle = 0;
+
+	while (idle < 50) {
+		sb_error err = ERROR_INIT;
+		uint64_t purged = 0;
+		int32_t status = s->ops->maintain(s->backend, 100, &purged, &err);
+
+		if (status == SB_ERR_UNSUPPORTED)
+			return 0;
+		CHECK(s, status == SB_OK, "maintain: status %d, %s", status, err.message);
+		total += purged;
+		idle = purged ? 0 : idle + 1;
+	}
+	return total;
+}
+
+sb_slice key_of(uint8_t *buffer, unsigned group, const char *text)
+{
+	size_t len = strlen(text);
+
+	if (len > 60)
+		abort();
+	buffer[0] = (uint8_t)(group >> 8);
+	buffer[1] = (uint8_t)group;
+	buffer[2] = 0;
+	buffer[3] = 1;
+	memcpy(buffer + 4, text, len);
+	return slice_of(buffer, len + 4);
+}
+
+sb_slice key_of_number(uint8_t *buffer, unsigned group, uint64_t number)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%08" PRIu64, number);
+	return key_of(buffer, group, text);
+}

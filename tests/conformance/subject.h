@@ -1,0 +1,118 @@
+/* The backend under test, opened as the host opens it, with the model at its side.
+ *
+ * Everything here is free of Criterion, so that the same cases run under the thread
+ * sanitizer. What does not conform ends the process with a sentence that names the
+ * profile, the case and the seed. */
+#ifndef CONFORMANCE_SUBJECT_H
+#define CONFORMANCE_SUBJECT_H
+
+#include <limits.h>
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "conformance/model.h"
+#include "io/io.h"
+#include "plugin/instance.h"
+#include "plugin/options.h"
+#include "plugin/plugin.h"
+#include "support/rng.h"
+
+/* A backend and the options to run it with. */
+struct profile {
+	const char *name;
+	const char *plugin;
+	const char *options[6]; /* "name=value"; NULL ends them */
+};
+
+extern const struct profile profile_memory;
+extern const struct profile profile_rocksdb;
+/* Tiny write buffers and files, so that entries are found on disk and compactions run. */
+extern const struct profile profile_rocksdb_files;
+extern const struct profile profile_rocksdb_hash;
+
+#define START_MS INT64_C(1700000000000)
+
+struct subject {
+	const struct profile *profile;
+	const char *case_name;
+	struct rng rng;
+	struct model model; /* what the backend must hold now */
+	struct io io;
+	struct log log;
+	struct fake_clock clock;
+	_Atomic int64_t horizon_ms;
+	struct plugin_env env;
+	struct plugin *plugin;
+	const struct component *component;
+	struct option_set options;
+	char dir[PATH_MAX]; /* of the instance; below it a folder of the instance's own each time */
+	char instance_dir[PATH_MAX];
+	unsigned opened;
+	struct instance *instance;
+	const sb_backend_ops *ops;
+	sb_backend *backend;
+};
+
+/* Opens, runs the case, checks everything once more, closes and removes. */
+void conformance_run(const struct profile *profile, const char *case_name, void (*run)(struct subject *s));
+
+void subject_init(struct subject *s, const struct profile *profile, const char *case_name, uint64_t seed);
+void subject_done(struct subject *s);
+/* Closes the instance and opens one in an empty directory; the model is empty, too. */
+void subject_reopen(struct subject *s);
+
+_Noreturn void subject_fail(const struct subject *s, const char *file, int line, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+#define FAIL(s, ...) subject_fail(s, __FILE__, __LINE__, __VA_ARGS__)
+#define CHECK(s, condition, ...)                                                                                       \
+	do {                                                                                                           \
+		if (!(condition))                                                                                      \
+			FAIL(s, __VA_ARGS__);                                                                          \
+	} while (0)
+
+static inline bool subject_is_ordered(const struct subject *s)
+{
+	return (s->component->flags & SB_BACKEND_ORDERED) != 0;
+}
+
+static inline bool subject_is_stable(const struct subject *s)
+{
+	return (s->component->flags & SB_BACKEND_STABLE_ITER) != 0;
+}
+
+/* The entry may have been purged by now. */
+bool subject_may_lack(const struct subject *s, const struct model_entry *entry);
+void subject_set_horizon(struct subject *s, int64_t horizon_ms);
+
+/* Writes a batch to both, which must succeed. */
+void subject_write(struct subject *s, uint64_t n, const sb_op *ops);
+void subject_put(struct subject *s, sb_slice key, sb_slice value, int64_t expiry_ms);
+void subject_delete(struct subject *s, sb_slice key);
+
+/* Reads and checks the answers; the pins are the caller's. */
+void subject_get(struct subject *s, uint64_t n, const sb_slice *keys, sb_pin *pins);
+void subject_unpin(struct subject *s, uint64_t n, sb_pin *pins);
+/* Reads, checks, releases. */
+void subject_check_key(struct subject *s, sb_slice key);
+/* Every key of the model by multi_get, and everything by an iterator. */
+void subject_check_all(struct subject *s);
+/* Upkeep until it finds nothing to purge; returns how many entries it says it purged. */
+uint64_t subject_maintain(struct subject *s);
+
+/* "\x00\x01\x00\x02" and the text: a key as the host composes them. buffer has room for 64 bytes. */
+sb_slice key_of(uint8_t *buffer, unsigned group, const char *text);
+sb_slice key_of_number(uint8_t *buffer, unsigned group, uint64_t number);
+
+static inline sb_op op_put(sb_slice key, sb_slice value, int64_t expiry_ms)
+{
+	return (sb_op){.key = key, .value = value, .expiry_ms = expiry_ms, .kind = SB_OP_PUT};
+}
+
+static inline sb_op op_delete(sb_slice key)
+{
+	return (sb_op){.key = key, .kind = SB_OP_DELETE};
+}
+
+#endif
