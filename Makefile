@@ -13,7 +13,7 @@ JOBS    ?= $(shell nproc)
 # Generated makefiles must see neither our variables nor our job server.
 CMAKE := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL cmake
 
-.PHONY: run test build setup setup-test check bench clean
+.PHONY: run test build setup setup-test check bench format clean
 .NOTPARALLEL:
 
 run: setup build
@@ -40,6 +40,9 @@ bench: setup
 	@$(CMAKE) --preset release -DSBHOST_BUILD_BENCH=ON
 	@$(CMAKE) --build $(BUILD) -j $(JOBS)
 	@if [ -x scripts/bench ]; then scripts/bench $(BUILD); else echo "The programs are in $(BUILD)/bench."; fi
+
+format:
+	find include core plugins tests bench -name '*.[ch]' | xargs clang-format -i
 
 clean:
 	rm -rf build build-dev build-asan build-tsan build-clang build-norocksdb

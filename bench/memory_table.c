@@ -104,8 +104,8 @@ static void fill(const sb_backend_ops *ops, sb_backend *backend, uint64_t entrie
 }
 
 /* Reads, changes and writes back; returns operations a second. */
-static double get_put(const sb_backend_ops *ops, sb_backend *backend, uint64_t entries, uint64_t count,
-		      struct batch *b, uint64_t *seed, sb_error *err)
+static double get_put(const sb_backend_ops *ops, sb_backend *backend, uint64_t entries, uint64_t count, struct batch *b,
+		      uint64_t *seed, sb_error *err)
 {
 	double start = now_s();
 
@@ -246,8 +246,12 @@ int main(int argc, char **argv)
 	uint64_t entries = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000;
 	sb_option_value options[] = {{.is_set = 1}, {.i64 = argc > 3 ? atoi(argv[3]) : 1, .is_set = 1}, {.is_set = 1}};
 	sb_host host = {.struct_size = sizeof(host), .abi_major = SB_ABI_MAJOR, .expiry_horizon_ms = no_horizon};
-	sb_backend_config config = {.struct_size = sizeof(config), .host = &host, .instance = "backend-0", .dir = ".",
-				    .options = options, .option_count = 3};
+	sb_backend_config config = {.struct_size = sizeof(config),
+				    .host = &host,
+				    .instance = "backend-0",
+				    .dir = ".",
+				    .options = options,
+				    .option_count = 3};
 	sb_error err = {.struct_size = sizeof(err)};
 	const sb_plugin *(*entry)(const sb_host *, sb_error *);
 	const sb_backend_ops *ops;

@@ -16,7 +16,8 @@
  *            Structs that travel in arrays (sb_slice, sb_value, sb_event, sb_pin,
  *            sb_op, sb_entry, sb_option_value, sb_log_field, sb_stat) have no
  *            size: they never change.
- *            Reserved members are zero.
+ *            Reserved members are zero. What is in 1.0 is always there: nobody need
+ *            test struct_size for a member that this header has.
  * Errors.    A function that can fail returns an int32_t status, SB_OK or a
  *            negative SB_ERR_*, and fills the caller's sb_error. Outputs are
  *            untouched on failure. "Not found" is an answer, not an error.
@@ -211,7 +212,7 @@ typedef struct sb_option_value {
 	int64_t i64;  /* BOOL, I64, SIZE, DURATION; CHOICE: index into choices */
 	double f64;
 	sb_slice text; /* STRING and CHOICE; NUL-terminated behind len; lives as long as the instance */
-	uint32_t is_set;   /* 1 when there is a value, by the user or by default */
+	uint32_t is_set;   /* 1 when there is a value, by the user or by default; else all else is zero */
 	uint32_t is_given; /* 1 when the user gave it */
 } sb_option_value;
 
@@ -240,15 +241,15 @@ typedef struct sb_iter sb_iter;
 #define SB_BACKEND_IN_MEMORY 4u   /* keeps all values in memory: the host caches nothing in front of it */
 
 /* sb_backend_config.flags */
-#define SB_OPEN_READ_ONLY 1u /* dir holds what another instance wrote; change nothing in it */
+#define SB_OPEN_READ_ONLY 1u /* dir holds what another instance wrote and closed; change nothing in it */
 
 typedef struct sb_backend_config {
 	uint32_t struct_size;
 	uint32_t flags;
 	const sb_host *host;  /* lives as long as the instance */
 	const char *instance; /* "backend-0"; lives as long as the instance */
-	const char *dir;      /* an existing directory of this instance's own, empty unless READ_ONLY; lives as
-	                       * long as the instance */
+	const char *dir;      /* an existing directory of this instance's own, empty unless READ_ONLY, but for
+	                       * the host's files called .sbhost*; lives as long as the instance */
 	const sb_option_value *options; /* in the order of the declaration; lives as long as the instance */
 	uint64_t option_count;
 } sb_backend_config;
@@ -279,9 +280,12 @@ typedef struct sb_entry {
 	int64_t expiry_ms;
 } sb_entry;
 
+/* sb_iter_options.flags */
+#define SB_ITER_SHORT 1u /* a few entries, on the event path; else a long walk, off it */
+
 typedef struct sb_iter_options {
 	uint32_t struct_size;
-	uint32_t flags; /* 0 */
+	uint32_t flags; /* SB_ITER_* */
 	sb_slice lower; /* first key wanted; empty: from the beginning */
 	sb_slice upper; /* first key not wanted; empty: to the end */
 } sb_iter_options;
@@ -322,8 +326,8 @@ typedef struct sb_backend_ops {
 	 * are copied. Several iterators may be open. */
 	int32_t (*iter_open)(sb_backend *backend, const sb_iter_options *options, sb_iter **ret_iter, sb_error *err);
 
-	/* Mandatory. Returns up to max further entries; *ret_count 0 is the end. The
-	 * entries' bytes are valid until the next call on this iterator. Every key comes once. Expired
+	/* Mandatory. Returns up to max (>= 1) further entries; *ret_count 0 is the end. The
+	 * entries' bytes are valid until the next call on this iterator. On failure entries holds nothing. Every key comes once. Expired
 	 * entries at or below the expiry horizon may be left out. */
 	int32_t (*iter_next)(sb_iter *iter, uint64_t max, sb_entry *entries, uint64_t *ret_count, sb_error *err);
 
@@ -335,7 +339,7 @@ typedef struct sb_backend_ops {
 	 * Called between batches and when there is nothing else to do. */
 	int32_t (*maintain)(sb_backend *backend, uint64_t budget, uint64_t *ret_purged, sb_error *err);
 
-	/* May be NULL. Writes up to capacity figures; *ret_count is how many there are. */
+	/* May be NULL. Writes up to capacity figures; *ret_count is how many there are, which may be more. */
 	int32_t (*stats)(sb_backend *backend, uint64_t capacity, sb_stat *stats, uint64_t *ret_count, sb_error *err);
 
 	/* May be NULL. A further table of operations of this component, or NULL. */

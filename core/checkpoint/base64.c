@@ -60,21 +60,26 @@ size_t base64_encode(struct base64_encoder *encoder, const uint8_t *bytes, size_
 {
 	const char *start = out;
 
-	while (encoder->carried && len) {
-		encoder->carry[encoder->carried++] = *bytes++;
+	if (encoder->carried == 1 && len) {
+		encoder->carry[1] = *bytes++;
+		encoder->carried = 2;
 		len--;
-		if (encoder->carried == 3) {
-			encode_group(encoder->carry, out);
-			out += 4;
-			encoder->carried = 0;
-		}
+	}
+	if (encoder->carried == 2 && len) {
+		encoder->carry[2] = *bytes++;
+		encoder->carried = 0;
+		len--;
+		encode_group(encoder->carry, out);
+		out += 4;
 	}
 	for (; len >= 8; len -= 6, bytes += 6, out += 8)
 		encode_two_groups(bytes, out);
 	for (; len >= 3; len -= 3, bytes += 3, out += 4)
 		encode_group(bytes, out);
-	while (len--)
-		encoder->carry[encoder->carried++] = *bytes++;
+	if (len) { /* then nothing is carried from before */
+		memcpy(encoder->carry, bytes, len);
+		encoder->carried = (unsigned)len;
+	}
 	return (size_t)(out - start);
 }
 

@@ -79,6 +79,7 @@ static int32_t write_snapshot(struct checkpoint_writer *writer, const struct cut
 		int32_t status;
 
 		n = 0;
+		instance_expect(err);
 		status = task->backend->component->backend.iter_next(task->iter, ENTRIES_PER_CALL, entries, &n, err);
 		if (status != SB_OK)
 			return instance_fault(task->backend, "iter_next", status, err);

@@ -405,7 +405,7 @@ static void end_string(struct json_pull *pull, sb_slice *ret_piece)
 int32_t json_pull_piece(struct json_pull *pull, sb_slice *ret_piece, sb_error *err)
 {
 	const uint8_t *start;
-	size_t len;
+	size_t len = 0;
 	int c;
 
 	assert(pull->expecting == EXPECT_STRING);

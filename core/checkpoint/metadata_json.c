@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -515,7 +516,7 @@ static int32_t read_schema(struct json_pull *pull, struct checkpoint_meta *meta,
 
 static int32_t read_job(struct json_pull *pull, struct checkpoint_meta *meta, sb_error *err)
 {
-	unsigned kind;
+	unsigned kind = 0;
 
 	TRY(read_choice(pull, "Kind", kind_names, 2, &kind, err));
 	meta->kind = (enum checkpoint_kind)kind;
@@ -536,7 +537,7 @@ static int32_t read_job(struct json_pull *pull, struct checkpoint_meta *meta, sb
 
 static int32_t read_header(struct json_pull *pull, struct checkpoint_meta *meta, uint64_t *newer, sb_error *err)
 {
-	unsigned codec;
+	unsigned codec = 0;
 
 	TRY(read_id_and_time(pull, meta, err));
 	TRY(read_offsets(pull, meta, err));

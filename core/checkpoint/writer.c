@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -351,8 +352,8 @@ static int32_t publish(struct checkpoint_writer *writer, sb_error *err)
 
 static int32_t commit(struct checkpoint_writer *writer, sb_error *err)
 {
-	assert(writer->stage != STAGE_IN_SNAPSHOT);
 	TRY(repeat_failure(writer, err));
+	assert(writer->stage != STAGE_IN_SNAPSHOT);
 	TRY(write_tail(writer, err));
 	return publish(writer, err);
 }

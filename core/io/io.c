@@ -260,7 +260,7 @@ static int32_t remove_entry(struct io *io, const char *path, sb_error *err)
 	return SB_OK;
 }
 
-int32_t io_empty_dir(struct io *io, const char *path, const char *keep, sb_error *err)
+int32_t io_empty_dir(struct io *io, const char *path, const char *keep_prefix, sb_error *err)
 {
 	struct buffer names = BUFFER_INIT;
 	struct buffer child = BUFFER_INIT;
@@ -271,7 +271,7 @@ int32_t io_empty_dir(struct io *io, const char *path, const char *keep, sb_error
 	for (size_t i = 0; status == SB_OK && i < names.len; i += strlen((char *)names.data + i) + 1) {
 		const char *name = (char *)names.data + i;
 
-		if (keep && strcmp(name, keep) == 0)
+		if (keep_prefix && strncmp(name, keep_prefix, strlen(keep_prefix)) == 0)
 			continue;
 		buffer_clear(&child);
 		buffer_printf(&child, "%s/%s", path, name);

@@ -75,8 +75,8 @@ int32_t io_unlink(struct io *io, const char *path, sb_error *err);
 int32_t io_mkdir_p(struct io *io, const char *path, sb_error *err);
 /* A directory and all below it; links are removed, not followed. Not there is fine. */
 int32_t io_remove_tree(struct io *io, const char *path, sb_error *err);
-/* Removes what is in a directory and keeps the directory, except the entry named keep (may be NULL). */
-int32_t io_empty_dir(struct io *io, const char *path, const char *keep, sb_error *err);
+/* Removes what is in a directory and keeps the directory, and entries whose names start with keep_prefix (may be NULL). */
+int32_t io_empty_dir(struct io *io, const char *path, const char *keep_prefix, sb_error *err);
 /* Sorted names, NUL-terminated each, in *names (cleared first); *ret_count of them. */
 int32_t io_list(struct io *io, const char *path, struct buffer *names, uint64_t *ret_count, sb_error *err);
 /* Opens (creating) path/LOCK... and locks it exclusively for as long as *ret_fd is open; SB_ERR_BUSY when another process holds it.

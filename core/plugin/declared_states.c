@@ -1,7 +1,6 @@
 /* States of an operator and the schemas of their structs. The host reads, prints and
  * migrates values by these schemas alone, so one that does not fit its struct would corrupt
  * state later and far away. */
-#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -66,10 +65,16 @@ static int32_t check_enum(const struct declaration *d, const char *state, const 
 	return SB_OK;
 }
 
-static int32_t check_schema_field(const struct declaration *d, const sb_state *state, const sb_schema_field *field)
+/* The header asks for no doc here; "" spares readers the test. */
+static int32_t check_doc(const struct declaration *d, const char *name, const char **doc)
 {
-	char label[160];
+	if (!*doc)
+		*doc = "";
+	return declaration_check_text(d, name, "doc", *doc);
+}
 
+static int32_t check_schema_field(const struct declaration *d, const sb_state *state, sb_schema_field *field)
+{
 	if (!field->name)
 		return declaration_refuse(d, SB_ERR_INVALID, "a field of state \"%s\" has no name (NULL)", state->name);
 	if (!name_is_identifier(field->name))
@@ -92,8 +97,7 @@ static int32_t check_schema_field(const struct declaration *d, const sb_state *s
 			field->name, state->name, (unsigned long long)field->offset + field->size, state->value_size);
 	if (field->type == SB_TYPE_ENUM)
 		TRY(check_enum(d, state->name, field));
-	snprintf(label, sizeof(label), "field %.64s of state %.64s", field->name, state->name);
-	return declaration_check_text(d, label, "doc", field->doc);
+	return check_doc(d, field->name, &field->doc);
 }
 
 static int32_t check_against_earlier(const struct declaration *d, const sb_state *state, const sb_schema_field *fields,
@@ -139,7 +143,7 @@ static int32_t declare_schema(const struct declaration *d, sb_state *state)
 	return SB_OK;
 }
 
-static int32_t check_state(const struct declaration *d, const sb_state *state)
+static int32_t check_state(const struct declaration *d, sb_state *state)
 {
 	if (!state->name)
 		return declaration_refuse(d, SB_ERR_INVALID, "a state has no name (NULL)");
@@ -157,7 +161,7 @@ static int32_t check_state(const struct declaration *d, const sb_state *state)
 		return declaration_refuse(d, SB_ERR_INVALID,
 					  "raw state \"%s\" has fields or a value_size, which are for struct states",
 					  state->name);
-	return declaration_check_text(d, state->name, "doc", state->doc);
+	return check_doc(d, state->name, &state->doc);
 }
 
 int32_t declare_states(const struct declaration *d, const sb_component *given, struct component *component)

@@ -301,13 +301,6 @@ static int32_t new_instance(const struct component *component, const char *name,
 	return SB_OK;
 }
 
-/* The options of a component are what its option_set was parsed from. */
-static const sb_option_value *values_of(const struct component *component, const struct option_set *options)
-{
-	assert(options ? options->count == component->option_count : component->option_count == 0);
-	return options ? options->values : NULL;
-}
-
 /* What open() returned, judged: a success without an instance is a failure, too. */
 static int32_t finish_open(struct instance *instance, int32_t status, struct instance **ret_instance, sb_error *err)
 {
@@ -328,19 +321,17 @@ int32_t instance_open_backend(const struct component *component, const char *nam
 {
 	sb_backend_config config = {.struct_size = sizeof(config), .flags = flags, .dir = dir};
 	struct instance *instance;
-	sb_backend *backend = NULL;
 	int32_t status;
 
 	assert(component->kind == SB_KIND_BACKEND);
+	assert((options ? options->count : 0) == component->option_count);
 	TRY(new_instance(component, name, env, &instance, err));
 	config.host = &instance->host;
 	config.instance = instance->name;
-	config.options = values_of(component, options);
-	config.option_count = component->option_count;
+	config.options = options ? options->values : NULL;
+	config.option_count = options ? options->count : 0;
 	instance_expect(err);
-	status = component->backend.open(&config, &backend, err);
-	if (status == SB_OK)
-		instance->backend = backend;
+	status = component->backend.open(&config, &instance->backend, err);
 	return finish_open(instance, status, ret_instance, err);
 }
 
@@ -350,19 +341,17 @@ int32_t instance_open_operator(const struct component *component, const char *na
 {
 	sb_operator_config config = {.struct_size = sizeof(config), .task = task};
 	struct instance *instance;
-	sb_operator *operator= NULL;
 	int32_t status;
 
 	assert(component->kind == SB_KIND_OPERATOR);
+	assert((options ? options->count : 0) == component->option_count);
 	TRY(new_instance(component, name, env, &instance, err));
 	config.host = &instance->host;
 	config.instance = instance->name;
-	config.options = values_of(component, options);
-	config.option_count = component->option_count;
+	config.options = options ? options->values : NULL;
+	config.option_count = options ? options->count : 0;
 	instance_expect(err);
-	status = component->operator.open(&config, &operator, err);
-	if (status == SB_OK)
-		instance->operator= operator;
+	status = component->operator.open(&config, &instance->operator, err);
 	return finish_open(instance, status, ret_instance, err);
 }
 

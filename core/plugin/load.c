@@ -13,8 +13,7 @@
 #include "plugin/instance.h"
 #include "plugin/plugin_private.h"
 
-#define ENTRY_NAME "sb_plugin_entry_" SB_STRINGIZE_V(SB_ABI_MAJOR)
-#define SB_STRINGIZE_V(major) "v" SB_STRINGIZE(major)
+#define ENTRY_NAME "sb_plugin_entry_v" SB_STRINGIZE(SB_ABI_MAJOR)
 
 typedef const sb_plugin *(*entry_fn)(const sb_host *host, sb_error *err);
 
@@ -86,7 +85,7 @@ static int32_t call_entry(void *library, const char *path, const sb_plugin **ret
 
 static int32_t load_vetted(struct vetted *vetted, struct plugin *plugin, sb_error *err)
 {
-	const sb_plugin *given;
+	const sb_plugin *given = NULL;
 
 	TRY(open_library(vetted, &plugin->library, err));
 	TRY(call_entry(plugin->library, vetted->path, &given, err));

@@ -32,23 +32,22 @@ int32_t declaration_no_memory(const struct declaration *d)
 	return error_no_memory(d->err);
 }
 
-int32_t declaration_copy_one(const struct declaration *d, const char *what, uint64_t index, const void *given,
-			     uint32_t v1_size, uint32_t size, void *ret_struct)
+int32_t declaration_copy_one(const struct declaration *d, const char *what, const void *given, uint32_t v1_size,
+			     uint32_t size, void *ret_struct)
 {
 	uint32_t given_size;
 
 	if (!given)
-		return declaration_refuse(d, SB_ERR_INVALID, "%s %llu is NULL", what, (unsigned long long)index);
+		return declaration_refuse(d, SB_ERR_INVALID, "%s is NULL", what);
 	if ((uintptr_t)given % _Alignof(void *))
-		return declaration_refuse(d, SB_ERR_INVALID, "%s %llu is not aligned: its pointer is wrong", what,
-					  (unsigned long long)index);
+		return declaration_refuse(d, SB_ERR_INVALID, "%s is not aligned: its pointer is wrong", what);
 	memcpy(&given_size, given, sizeof(given_size));
 	if (given_size < v1_size)
 		return declaration_refuse(
 			d, SB_ERR_INCOMPATIBLE,
-			"%s %llu has struct_size %u, less than the %u of ABI 1.0: set it with sizeof and build the "
+			"%s has struct_size %u, less than the %u of ABI 1.0: set it with sizeof and build the "
 			"plugin with a released sb_plugin.h",
-			what, (unsigned long long)index, given_size, v1_size);
+			what, given_size, v1_size);
 	memset(ret_struct, 0, size);
 	memcpy(ret_struct, given, given_size < size ? given_size : size);
 	return SB_OK;
@@ -58,6 +57,7 @@ int32_t declaration_copy(const struct declaration *d, const char *what, const vo
 			 uint32_t v1_size, uint32_t size, void **ret_array)
 {
 	uint8_t *array = NULL;
+	char label[64];
 
 	if (count > COUNT_MAX)
 		return declaration_refuse(d, SB_ERR_INVALID, "it declares %llu %ss, more than %u",
@@ -70,8 +70,10 @@ int32_t declaration_copy(const struct declaration *d, const char *what, const vo
 		if (!array)
 			return declaration_no_memory(d);
 	}
-	for (uint64_t i = 0; i < count; i++)
-		TRY(declaration_copy_one(d, what, i, given[i], v1_size, size, array + i * size));
+	for (uint64_t i = 0; i < count; i++) {
+		snprintf(label, sizeof(label), "%s %llu", what, (unsigned long long)i);
+		TRY(declaration_copy_one(d, label, given[i], v1_size, size, array + i * size));
+	}
 	*ret_array = array;
 	return SB_OK;
 }
@@ -151,7 +153,7 @@ static int32_t declare_backend(const struct declaration *d, const void *given, s
 {
 	sb_backend_ops *ops = &component->backend;
 
-	TRY(declaration_copy_one(d, "sb_backend_ops", 0, given, V1_SIZE_BACKEND_OPS, sizeof(*ops), ops));
+	TRY(declaration_copy_one(d, "its sb_backend_ops", given, V1_SIZE_BACKEND_OPS, sizeof(*ops), ops));
 	ops->struct_size = sizeof(*ops);
 	if (!ops->open)
 		return refuse_missing(d, "open");
@@ -175,7 +177,7 @@ static int32_t declare_operator(const struct declaration *d, const sb_component 
 {
 	sb_operator_ops *ops = &component->operator;
 
-	TRY(declaration_copy_one(d, "sb_operator_ops", 0, given->ops, V1_SIZE_OPERATOR_OPS, sizeof(*ops), ops));
+	TRY(declaration_copy_one(d, "its sb_operator_ops", given->ops, V1_SIZE_OPERATOR_OPS, sizeof(*ops), ops));
 	ops->struct_size = sizeof(*ops);
 	if (!ops->open)
 		return refuse_missing(d, "open");
@@ -360,7 +362,7 @@ int32_t normalize_plugin(const sb_plugin *given, const struct plugin_note *note,
 	struct declaration d = {.path = plugin->path, .memory = &plugin->memory, .err = err};
 	sb_plugin copy;
 
-	TRY(declaration_copy_one(&d, "sb_plugin", 0, given, V1_SIZE_PLUGIN, sizeof(copy), &copy));
+	TRY(declaration_copy_one(&d, "its sb_plugin", given, V1_SIZE_PLUGIN, sizeof(copy), &copy));
 	TRY(check_abi(&d, &copy, note));
 	d.newer = copy.abi_minor > SB_ABI_MINOR;
 	TRY(check_plugin_texts(&d, &copy));

@@ -33,7 +33,7 @@ struct component {
 	uint64_t input_count;
 	sb_field *outputs;
 	uint64_t output_count;
-	sb_state *states; /* their fields point to normalised copies, too */
+	sb_state *states; /* their fields point to normalised copies, too; a doc that is missing is "" */
 	uint64_t state_count;
 	/* kind SB_KIND_BACKEND; no member is NULL but extension: unpin's stub does nothing, those of maintain and
 	 * stats return SB_ERR_UNSUPPORTED, which is no fault of the plugin */

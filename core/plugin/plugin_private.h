@@ -69,8 +69,8 @@ int32_t declaration_no_memory(const struct declaration *d);
 int32_t declaration_copy(const struct declaration *d, const char *what, const void *const *given, uint64_t count,
 			 uint32_t v1_size, uint32_t size, void **ret_array);
 /* One struct. */
-int32_t declaration_copy_one(const struct declaration *d, const char *what, uint64_t index, const void *given,
-			     uint32_t v1_size, uint32_t size, void *ret_struct);
+int32_t declaration_copy_one(const struct declaration *d, const char *what, const void *given, uint32_t v1_size,
+			     uint32_t size, void *ret_struct);
 /* A string that must be there, is not too long and is valid UTF-8. */
 int32_t declaration_check_text(const struct declaration *d, const char *what, const char *member, const char *text);
 /* Flags that this header does not know are refused, or forgotten when the plugin is newer than the host. */

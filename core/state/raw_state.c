@@ -149,7 +149,10 @@ static int32_t scan(struct keyed_state *ks, const sb_iter_options *bounds, int64
 	struct buffer key = BUFFER_INIT;
 	uint64_t n = 1;
 	sb_iter *iter;
-	int32_t status = ks->ops->iter_open(backend->backend, bounds, &iter, err);
+	int32_t status;
+
+	instance_expect(err);
+	status = ks->ops->iter_open(backend->backend, bounds, &iter, err);
 
 	if (status != SB_OK)
 		return instance_fault(backend, "iter_open", status, err);
@@ -172,7 +175,7 @@ static int32_t scan(struct keyed_state *ks, const sb_iter_options *bounds, int64
 int32_t keyed_state_raw_scan(struct keyed_state *ks, uint32_t state, uint64_t event, sb_slice prefix, sb_scan_fn fn,
 			     void *arg)
 {
-	sb_iter_options bounds = {.struct_size = sizeof(bounds)};
+	sb_iter_options bounds = {.struct_size = sizeof(bounds), .flags = SB_ITER_SHORT};
 	struct buffer upper = BUFFER_INIT;
 	sb_error err = ERROR_INIT;
 	int32_t status;

@@ -60,6 +60,7 @@ static int32_t write_entries(struct keyed_state *ks, uint64_t n, sb_error *err)
 
 		for (uint64_t i = 0; i < count; i++)
 			ks->write_ops[i] = op_of(ks->write_entries[done + i]);
+		instance_expect(err);
 		status = ks->ops->write_batch(backend->backend, count, ks->write_ops, err);
 		if (status != SB_OK)
 			return instance_fault(backend, "write_batch", status, err);

@@ -180,6 +180,7 @@ static int32_t snapshot_operator(struct task *task, struct cut_task *part, sb_er
 	if (!ops->snapshot)
 		return SB_OK;
 	part->has_provider = true;
+	instance_expect(err);
 	status = ops->snapshot(task->operator->operator, &writer, err);
 	return status == SB_OK ? SB_OK : instance_fault(task->operator, "snapshot", status, err);
 }
@@ -191,6 +192,7 @@ static int32_t snapshot_task(struct task *task, struct cut_task *part, sb_error 
 
 	TRY(keyed_state_flush(task->state, err));
 	part->backend = task->backend;
+	instance_expect(err);
 	status = task->backend->component->backend.iter_open(task->backend->backend, &all, &part->iter, err);
 	if (status != SB_OK)
 		return instance_fault(task->backend, "iter_open", status, err);

@@ -11,7 +11,7 @@
 struct decimal {
 	sb_slice text;
 	uint64_t mantissa; /* the digits without point and exponent, when there are at most 19 */
-	uint32_t digits;   /* leading zeros included */
+	uint32_t digits; /* leading zeros included */
 	uint32_t decimals; /* digits behind the point */
 	bool negative;
 	bool integer; /* neither point nor exponent */

@@ -73,8 +73,8 @@ static bool field_set_time(const struct decode_field *field, enum time_result re
 	if (result == TIME_OK)
 		return true;
 	if (result == TIME_RANGE)
-		return fault_set(fault, "out-of-range", "field '%s': the time at byte %zu is beyond the years 0000 to 9999",
-				 field->name, at);
+		return fault_set(fault, "out-of-range",
+				 "field '%s': the time at byte %zu is beyond the years 0000 to 9999", field->name, at);
 	return fault_set(fault, "invalid-time", "field '%s': expected %s at byte %zu", field->name,
 			 expected_text(field), at);
 }
@@ -94,7 +94,8 @@ bool field_set_number(const struct decode_field *field, const struct decimal *nu
 			return field_out_of_range(field, "64 bits", at, fault);
 		break;
 	case SB_TYPE_TIME:
-		if (!field_set_time(field, time_from_decimal(number, field->time_format, &ret_value->as.i64), at, fault))
+		if (!field_set_time(field, time_from_decimal(number, field->time_format, &ret_value->as.i64), at,
+				    fault))
 			return false;
 		break;
 	default:
@@ -172,7 +173,8 @@ static int32_t apply_map(struct decoder *d, const char *map, sb_error *err)
 		return unknown_field(d, map, err);
 	field = &d->fields[index];
 	if (field->mapped)
-		return error_set(err, SB_ERR_CONFIG, "--map %s is the second map for field %s; give one", map, field->name);
+		return error_set(err, SB_ERR_CONFIG, "--map %s is the second map for field %s; give one", map,
+				 field->name);
 	field->mapped = true;
 	colon = field->type == SB_TYPE_TIME ? strrchr(equals, ':') : NULL;
 	if (!colon)
@@ -180,10 +182,11 @@ static int32_t apply_map(struct decoder *d, const char *map, sb_error *err)
 	if (colon == equals + 1)
 		return error_set(err, SB_ERR_CONFIG, "--map %s names no column", map);
 	if (!time_format_parse(colon + 1, &field->time_format))
-		return error_set(err, SB_ERR_CONFIG,
-				 "--map %s: '%s' is no time format; known are %s (a column with a colon in its name takes :auto "
-				 "at its end)",
-				 map, colon + 1, TIME_FORMAT_NAMES);
+		return error_set(
+			err, SB_ERR_CONFIG,
+			"--map %s: '%s' is no time format; known are %s (a column with a colon in its name takes :auto "
+			"at its end)",
+			map, colon + 1, TIME_FORMAT_NAMES);
 	return bind_column(d, index, slice_of(equals + 1, (size_t)(colon - equals - 1)), err);
 }
 
@@ -273,7 +276,8 @@ static enum decode_result check_missing(const struct decoder *d, const sb_value 
 {
 	for (uint32_t i = 0; i < d->field_count; i++) {
 		if (values[i].len == SB_NULL && !d->fields[i].optional) {
-			fault_set(fault, "missing-field", "field '%s': the record has no value for it", d->fields[i].name);
+			fault_set(fault, "missing-field", "field '%s': the record has no value for it",
+				  d->fields[i].name);
 			return DECODE_BAD;
 		}
 	}

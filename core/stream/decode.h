@@ -28,7 +28,7 @@ struct decoder_config {
 	 * name. Several fields may share a column. The texts are copied. */
 	const char *const *maps;
 	uint64_t map_count;
-	char delimiter;  /* CSV */
+	char delimiter; /* CSV */
 	bool has_header; /* CSV: the first line names the columns */
 };
 
@@ -42,9 +42,10 @@ enum decode_result {
 };
 
 struct decode_fault {
-	const char *reason; /* a constant: "invalid-json", "missing-field", "wrong-type", "duplicate-field", "out-of-range",
+	const char *
+		reason; /* a constant: "invalid-json", "missing-field", "wrong-type", "duplicate-field", "out-of-range",
 	                     * "invalid-utf8", "too-deep", "too-large", "invalid-csv", "invalid-time" */
-	char detail[200];   /* for people, with field and byte position; no control characters */
+	char detail[200]; /* for people, with field and byte position; no control characters */
 };
 
 /* One decoder serves one source: a header belongs to its file. decoder_split may run on another thread than

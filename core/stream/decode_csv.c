@@ -17,7 +17,7 @@ struct row {
 
 struct cell {
 	sb_slice text; /* without the outer quotes */
-	size_t at;     /* its position in the record */
+	size_t at; /* its position in the record */
 	bool quoted;
 	bool doubled; /* has "" for a quote */
 };
@@ -337,7 +337,8 @@ static int32_t bind_position(struct decoder *d, uint32_t column, uint64_t positi
 		d->positions = grown;
 	}
 	if (d->positions[position_from_0] != NO_INDEX)
-		return error_set(err, SB_ERR_CONFIG, "column %llu is mapped twice, by its name and by its number; use one",
+		return error_set(err, SB_ERR_CONFIG,
+				 "column %llu is mapped twice, by its name and by its number; use one",
 				 (unsigned long long)position_from_0 + 1);
 	d->positions[position_from_0] = column;
 	return SB_OK;
@@ -373,10 +374,11 @@ int32_t csv_bind_numbers(struct decoder *decoder, sb_error *err)
 		if (column_number(decoder, i, &number))
 			TRY(bind_position(decoder, i, number - 1, err));
 		else if (!may_be_absent(decoder, i))
-			return error_set(err, SB_ERR_CONFIG,
-					 "field %s has no column: without a header, columns go by number (1 to %d); give "
-					 "--map %s=NUMBER",
-					 field_name(decoder, i), COLUMN_NUMBER_MAX, field_name(decoder, i));
+			return error_set(
+				err, SB_ERR_CONFIG,
+				"field %s has no column: without a header, columns go by number (1 to %d); give "
+				"--map %s=NUMBER",
+				field_name(decoder, i), COLUMN_NUMBER_MAX, field_name(decoder, i));
 	}
 	return SB_OK;
 }
@@ -445,11 +447,12 @@ static int32_t no_such_column(const struct decoder *d, uint32_t column, const st
 		buffer_append_text(&known, i ? ", " : "");
 		json_append_escaped_bytes(&known, slice_of_text(at));
 	}
-	return error_set(err, SB_ERR_CONFIG,
-			 "field %s should come from column '%s', but the header has none of that name; it has: %.*s. Name the "
-			 "right one with --map %s=COLUMN",
-			 field_name(d, column), d->columns[column].name, known.failed ? 0 : (int)known.len,
-			 known.failed ? "" : (const char *)known.data, field_name(d, column));
+	return error_set(
+		err, SB_ERR_CONFIG,
+		"field %s should come from column '%s', but the header has none of that name; it has: %.*s. Name the "
+		"right one with --map %s=COLUMN",
+		field_name(d, column), d->columns[column].name, known.failed ? 0 : (int)known.len,
+		known.failed ? "" : (const char *)known.data, field_name(d, column));
 }
 
 static int32_t bind_name(struct decoder *d, uint32_t column, const struct header *header, sb_error *err)
@@ -459,9 +462,10 @@ static int32_t bind_name(struct decoder *d, uint32_t column, const struct header
 	uint64_t number;
 
 	if (found > 1)
-		return error_set(err, SB_ERR_CONFIG,
-				 "the header names column '%s' %u times; map field %s by the column's number, --map %s=NUMBER",
-				 name, found, field_name(d, column), field_name(d, column));
+		return error_set(
+			err, SB_ERR_CONFIG,
+			"the header names column '%s' %u times; map field %s by the column's number, --map %s=NUMBER",
+			name, found, field_name(d, column), field_name(d, column));
 	if (found == 1)
 		return bind_position(d, column, index, err);
 	if (column_number(d, column, &number) && number <= header->count)

@@ -45,7 +45,8 @@ static inline void skip_blanks(struct scan *s)
 __attribute__((noinline, cold)) static bool unexpected(struct scan *s, const char *expected)
 {
 	if (s->at >= s->end)
-		return fault_set(s->fault, "invalid-json", "expected %s, found the end at byte %zu", expected, position(s));
+		return fault_set(s->fault, "invalid-json", "expected %s, found the end at byte %zu", expected,
+				 position(s));
 	if (*s->at > 0x20 && *s->at < 0x7f)
 		return fault_set(s->fault, "invalid-json", "expected %s, found '%c' at byte %zu", expected, *s->at,
 				 position(s));
@@ -60,8 +61,8 @@ __attribute__((noinline, cold)) static bool unexpected(struct scan *s, const cha
 static inline unsigned special_mask(const uint8_t *p)
 {
 	__m128i bytes = _mm_loadu_si128((const __m128i *)p);
-	__m128i special = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')),
-				       _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
+	__m128i special =
+		_mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
 
 	special = _mm_or_si128(special, _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20)));
 	return (unsigned)_mm_movemask_epi8(special);
@@ -181,8 +182,8 @@ __attribute__((noinline)) static bool scan_string_rest(struct scan *s, bool *ret
 		} else {
 			n = utf8_sequence(s->at, (size_t)(s->end - s->at));
 			if (n == 0)
-				return fault_set(s->fault, "invalid-utf8", "byte 0x%02x is not UTF-8 at byte %zu", *s->at,
-						 position(s));
+				return fault_set(s->fault, "invalid-utf8", "byte 0x%02x is not UTF-8 at byte %zu",
+						 *s->at, position(s));
 		}
 		s->at += n;
 	}
@@ -346,7 +347,8 @@ static bool open_container(struct scan *s, struct nest *nest, bool *ret_empty)
 	bool object = *s->at == '{';
 
 	if (nest->level + 1 >= RECORD_MAX_DEPTH)
-		return fault_set(s->fault, "too-deep", "more than %d levels at byte %zu", RECORD_MAX_DEPTH, position(s));
+		return fault_set(s->fault, "too-deep", "more than %d levels at byte %zu", RECORD_MAX_DEPTH,
+				 position(s));
 	s->at++;
 	skip_blanks(s);
 	*ret_empty = *s->at == (object ? '}' : ']');
@@ -544,6 +546,7 @@ static inline bool predicted(const struct decoder *d, struct scan *s, unsigned i
 	    !same_bytes(s->at, member->prefix, member->len))
 		return false;
 	s->at += member->len;
+	skip_blanks(s); /* more than last time */
 	*ret_column = member->column;
 	return true;
 }
@@ -644,7 +647,8 @@ static bool check_frame(struct scan *s)
 		return unexpected(s, "a JSON object");
 	if (s->end - s->at >= 2 && s->end[-1] == '}')
 		return true;
-	return fault_set(s->fault, "invalid-json", "the object is not closed: the record does not end in '}' at byte %zu",
+	return fault_set(s->fault, "invalid-json",
+			 "the object is not closed: the record does not end in '}' at byte %zu",
 			 (size_t)(s->end - 1 - s->begin));
 }
 

@@ -22,7 +22,7 @@ struct decode_column {
 	char *name;
 	uint64_t name_len;
 	uint32_t first; /* its fields */
-	uint64_t seen;  /* JSON: the generation of the record that last had it */
+	uint64_t seen; /* JSON: the generation of the record that last had it */
 };
 
 /* The last record's order of members. A record of the same shape has the same bytes between two values, so that its
@@ -31,9 +31,9 @@ struct decode_column {
 #define SHAPE_PREFIX_BYTES 40
 
 struct shape_member {
-	uint8_t len;                     /* of prefix; 0: nothing learnt */
+	uint8_t len; /* of prefix; 0: nothing learnt */
 	uint8_t prefix[SHAPE_PREFIX_BYTES]; /* from behind the last value up to this one */
-	uint32_t column;                 /* or NO_INDEX: not asked for */
+	uint32_t column; /* or NO_INDEX: not asked for */
 };
 
 struct decoder {

@@ -31,7 +31,7 @@ enum time_format {
 enum time_result {
 	TIME_OK,
 	TIME_INVALID, /* not of this format */
-	TIME_RANGE,   /* beyond the years 0000 to 9999 */
+	TIME_RANGE, /* beyond the years 0000 to 9999 */
 };
 
 bool time_format_parse(const char *name, enum time_format *ret_format);

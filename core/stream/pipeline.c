@@ -228,7 +228,8 @@ void pipeline_request_stop(struct pipeline *p)
 
 void pipeline_get_progress(const struct pipeline *p, struct pipeline_progress *ret_progress)
 {
-	*ret_progress = (struct pipeline_progress){.bad_records = atomic_load(&p->bad_records)};
+	*ret_progress = (struct pipeline_progress){.decoded = atomic_load(&p->decoded),
+						   .bad_records = atomic_load(&p->bad_records)};
 	for (uint32_t i = 0; i < p->config.tasks; i++)
 		ret_progress->events += atomic_load_explicit(&p->tasks[i].events, memory_order_relaxed);
 	for (uint32_t i = 0; i < p->config.partition_count; i++) {

@@ -87,7 +87,8 @@ void pipeline_request_checkpoint(struct pipeline *pipeline);
 void pipeline_request_stop(struct pipeline *pipeline);
 
 struct pipeline_progress {
-	uint64_t events;    /* processed in this run */
+	uint64_t events;  /* processed in this run */
+	uint64_t decoded; /* taken from the input, processed or on the way */
 	uint64_t bad_records;
 	int64_t position, total; /* bytes or events over all partitions; total -1: unknown */
 };

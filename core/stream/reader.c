@@ -204,6 +204,8 @@ static int32_t take_record(struct reader *r, struct partition *partition, const 
 		atomic_fetch_add_explicit(&r->p->decoded, 1, memory_order_relaxed);
 	} else if (result == DECODE_BAD) {
 		TRY(refuse(r, partition, record, &fault, err));
+	} else if (result == DECODE_NO_MEMORY) {
+		return error_no_memory(err);
 	}
 	arena_reset(&r->arena);
 	partition->offset = record->next_offset;

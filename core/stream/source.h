@@ -18,10 +18,10 @@
 enum source_kind { SOURCE_FILE, SOURCE_STDIN, SOURCE_GENERATOR };
 
 struct generator_config {
-	int64_t users;      /* >= 1 */
-	double rate;        /* events a second; 0: as fast as they are taken */
+	int64_t users; /* >= 1 */
+	double rate; /* events a second; 0: as fast as they are taken */
 	uint64_t seed;
-	int64_t count;      /* how many in all; 0: without end */
+	int64_t count; /* how many in all; 0: without end */
 };
 
 struct source_config {
@@ -29,7 +29,7 @@ struct source_config {
 	const char *path; /* FILE */
 	struct generator_config generator;
 	struct decoder *decoder; /* splits; outlives the source; its header is set by the source */
-	bool has_header;         /* the first line is no record */
+	bool has_header; /* the first line is no record */
 	struct io *io;
 	struct clock *clock;
 	const struct log *log;
@@ -40,21 +40,21 @@ int32_t generator_parse(const char *text, struct generator_config *ret_config, s
 
 /* What a partition was when a checkpoint was written, so that another one under the same name is not taken for it. */
 struct source_identity {
-	char *name;        /* path, "-" or "generator" */
+	char *name; /* path, "-" or "generator" */
 	int64_t head_bytes; /* FILE and a rewindable stdin: so many bytes at its beginning ... */
 	uint64_t head_hash; /* ... have this hash; at most 4 KiB, and no more than were read */
-	int64_t size;       /* bytes it had; -1: unknown */
+	int64_t size; /* bytes it had; -1: unknown */
 	struct generator_config generator; /* GENERATOR */
 };
 
 void source_identity_done(struct source_identity *identity);
 
 struct source_record {
-	sb_slice bytes;       /* with its line end; inside block */
-	struct block *block;  /* the source's reference: take one to keep the bytes beyond the next call */
-	int64_t offset;       /* of its first byte (generator: its number) */
-	int64_t next_offset;  /* where reading goes on after it */
-	bool oversize;        /* longer than RECORD_MAX_BYTES: bytes holds the first 4 KiB of it */
+	sb_slice bytes; /* with its line end; inside block */
+	struct block *block; /* the source's reference: take one to keep the bytes beyond the next call */
+	int64_t offset; /* of its first byte (generator: its number) */
+	int64_t next_offset; /* where reading goes on after it */
+	bool oversize; /* longer than RECORD_MAX_BYTES: bytes holds the first 4 KiB of it */
 };
 
 enum source_status {

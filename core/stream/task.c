@@ -113,6 +113,7 @@ static int32_t open_operator(struct task *task, const struct pipeline_task_confi
 				   err));
 	if (part->provider_count == 0 || !config->operator->operator.restore)
 		return SB_OK;
+	instance_expect(err);
 	status = config->operator->operator.restore(task->operator->operator, part->provider_count,
 						    part->provider_parts, err);
 	return status == SB_OK ? SB_OK : instance_fault(task->operator, "restore", status, err);
@@ -159,7 +160,7 @@ static int32_t call_operator(struct task *task, const struct batch *batch, sb_er
 {
 	int32_t status;
 
-	err->message[0] = 0;
+	instance_expect(err);
 	status = task->operator->component->operator.process(task->operator->operator, batch->events, batch->count, err);
 	arena_reset(&task->scratch);
 	/* Our own failures first: the operator only passes their status on. */
@@ -202,6 +203,7 @@ static int32_t maintain(struct task *task, const struct batch *batch, sb_error *
 
 	if (!atomic_load(&task->pipeline->view_open) && batch->horizon_ms > atomic_load(task->horizon_ms))
 		atomic_store(task->horizon_ms, batch->horizon_ms);
+	instance_expect(err);
 	status = ops->maintain(task->backend->backend, batch->count ? MAINTAIN_PER_BATCH : MAINTAIN_WHEN_IDLE, &purged,
 			       err);
 	if (status == SB_OK || status == SB_ERR_UNSUPPORTED)

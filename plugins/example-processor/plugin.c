@@ -5,8 +5,9 @@
  * enriched profile is emitted for every purchase. The host decodes, routes by user_id, stores,
  * expires and checkpoints; what is left to write is the business itself.
  *
- * Sums are doubles: cents add up exactly far beyond any customer's total, because every
- * partial sum is rounded to the nearest double and printed as the shortest decimal. */
+ * A sum of doubles drifts: 217 purchases can come out as 8976.329999999993. So the profile keeps, beside the
+ * sum, what rounding has taken from it so far; together they are exact to twice the precision, and the
+ * emitted sum is the right one to the last digit. */
 #include <stdlib.h>
 
 #include "sb_plugin.h"
@@ -21,6 +22,7 @@ static const char *const category_names[] = {"Regular", "Premium", "VIP", NULL};
 struct profile {
 	int64_t total_purchases;
 	double total_spent;
+	double total_spent_carry; /* the part of the sum that does not fit total_spent */
 	int64_t last_purchase_ms;
 	uint8_t category;
 	uint8_t reserved[7]; /* the struct has no padding, so equal profiles are equal bytes */
@@ -143,6 +145,7 @@ static const sb_field *const outputs[OUTPUT_COUNT] = {
 
 static const sb_schema_field field_total_purchases = PROFILE_FIELD(total_purchases, SB_TYPE_I64, NULL);
 static const sb_schema_field field_total_spent = PROFILE_FIELD(total_spent, SB_TYPE_F64, NULL);
+static const sb_schema_field field_total_spent_carry = PROFILE_FIELD(total_spent_carry, SB_TYPE_F64, NULL);
 static const sb_schema_field field_last_purchase = {
 	.struct_size = sizeof(sb_schema_field),
 	.type = SB_TYPE_TIME,
@@ -154,6 +157,7 @@ static const sb_schema_field field_category = PROFILE_FIELD(category, SB_TYPE_EN
 static const sb_schema_field *const profile_fields[] = {
 	&field_total_purchases,
 	&field_total_spent,
+	&field_total_spent_carry,
 	&field_last_purchase,
 	&field_category,
 };
@@ -255,6 +259,17 @@ static int32_t emit_profile(const sb_operator *op, const sb_event *event, uint64
 	return op->task->emit(op->task, index, record);
 }
 
+/* Knuth's two-sum: sum + rest is exactly the old total plus amount; then what rounding took before goes in, too. */
+static void add_amount(struct profile *profile, double amount)
+{
+	double sum = profile->total_spent + amount;
+	double part = sum - profile->total_spent;
+	double rest = (profile->total_spent - (sum - part)) + (amount - part) + profile->total_spent_carry;
+
+	profile->total_spent = sum + rest;
+	profile->total_spent_carry = rest - (profile->total_spent - sum);
+}
+
 static int32_t processor_process(sb_operator *op, const sb_event *events, uint64_t n, sb_error *err)
 {
 	(void)err; /* the host keeps the cause of its own failures */
@@ -267,7 +282,7 @@ static int32_t processor_process(sb_operator *op, const sb_event *events, uint64
 		if (!profile)
 			return SB_ERR_NO_MEMORY;
 		profile->total_purchases++;
-		profile->total_spent += in[INPUT_AMOUNT].as.f64;
+		add_amount(profile, in[INPUT_AMOUNT].as.f64);
 		if (created || in[INPUT_TIMESTAMP].as.i64 > profile->last_purchase_ms)
 			profile->last_purchase_ms = in[INPUT_TIMESTAMP].as.i64;
 		profile->category = (uint8_t)category_of(op, profile->total_spent);

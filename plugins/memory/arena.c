@@ -139,7 +139,7 @@ static bool add_slab(struct arena *arena, uint32_t class)
 	slab->slot_count = (uint16_t)(SLAB_BYTES / bytes);
 	slab->used = slab->taken = 0;
 	slab->free_head = SLOT_NONE;
-	slab->class = (uint8_t)class;
+	slab->class = (uint8_t) class;
 	slab->resident = 1;
 	slab->min_expiry_ms = INT64_MAX;
 	slab->list_epoch = arena->epoch;

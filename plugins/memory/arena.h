@@ -40,10 +40,10 @@
 
 struct slab {
 	_Atomic uint32_t born; /* epoch, or BORN_NEVER */
-	uint16_t stride;       /* granules */
+	uint16_t stride; /* granules */
 	uint16_t slot_count;
-	uint16_t used;      /* slots that were ever given out; those behind are raw memory */
-	uint16_t taken;     /* slots that hold a record, dead ones included */
+	uint16_t used; /* slots that were ever given out; those behind are raw memory */
+	uint16_t taken; /* slots that hold a record, dead ones included */
 	uint16_t free_head; /* granule of the first free slot below used, or SLOT_NONE */
 	uint8_t class;
 	uint8_t resident; /* a free slab whose pages were not given back */
@@ -58,13 +58,13 @@ struct slab_class {
 	uint32_t ready, parked; /* heads of circular lists */
 	uint64_t ready_free, parked_free;
 	uint64_t slot_total; /* in all slabs of the class */
-	uint64_t floor;       /* free slots that the last reservation wants kept */
+	uint64_t floor; /* free slots that the last reservation wants kept */
 	uint32_t ready_since;
 };
 
 struct arena {
 	struct pages *pages;
-	uint8_t **bases;     /* of each area, NULL while unmapped */
+	uint8_t **bases; /* of each area, NULL while unmapped */
 	struct slab **slabs; /* the descriptors of each area */
 	uint32_t area_count;
 	uint32_t free_slabs; /* head */

@@ -25,12 +25,7 @@ struct sb_backend {
 };
 
 /* In the order of the declaration in plugin.c. */
-enum backend_option {
-	OPTION_INITIAL_CAPACITY,
-	OPTION_HUGE_PAGES,
-	OPTION_MEMORY_LIMIT,
-	OPTION_COUNT
-};
+enum backend_option { OPTION_INITIAL_CAPACITY, OPTION_HUGE_PAGES, OPTION_MEMORY_LIMIT, OPTION_COUNT };
 
 int32_t backend_open(const sb_backend_config *config, sb_backend **ret_backend, sb_error *err);
 void backend_close(sb_backend *backend);

@@ -8,7 +8,7 @@
 
 struct block_area {
 	struct block_area *next, *prev; /* areas with free blocks come before full ones */
-	void *free_block;		/* each free block begins with a pointer to the next */
+	void *free_block; /* each free block begins with a pointer to the next */
 	uint32_t used, capacity;
 	uint32_t cut; /* blocks that were ever given out */
 	int kind;

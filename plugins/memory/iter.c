@@ -57,8 +57,8 @@ int32_t snapshot_iter_open(struct snapshot *snapshot, const sb_iter_options *opt
 	if (!next_epoch(snapshot)) {
 		free(iter->bounds);
 		free(iter);
-		return error_set(err, SB_ERR_BUSY, 0, "%s: too many iterators were opened while one stayed open; close it",
-				 instance);
+		return error_set(err, SB_ERR_BUSY, 0,
+				 "%s: too many iterators were opened while one stayed open; close it", instance);
 	}
 	iter->arena = snapshot->arena;
 	iter->epoch = snapshot->arena->epoch;
@@ -99,8 +99,7 @@ static bool walk_slab(sb_iter *iter, const struct slab *slab, uint64_t max, sb_e
 	uint32_t used = slab->used;
 
 	for (; iter->slot < used; ++iter->slot) {
-		const struct record *record =
-			arena_at(iter->arena, slab_ref(iter->slab, iter->slot * slab->stride));
+		const struct record *record = arena_at(iter->arena, slab_ref(iter->slab, iter->slot * slab->stride));
 		uint32_t state = record_state(record);
 
 		if (!visible(iter, state))

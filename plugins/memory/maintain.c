@@ -82,8 +82,8 @@ static bool is_sparse(const sb_backend *backend, uint32_t id)
 	const struct slab_class *cls = &backend->arena.classes[slab->class];
 
 	return slab->taken && slab->taken <= slab->slot_count / 2 && slab->list_epoch >= cls->ready_since &&
-	       cls->ready_free > cls->slot_total / 4 + cls->floor + slab->slot_count &&
-	       !backend->snapshot.pin_count && !arena_is_sealed(&backend->arena, id);
+	       cls->ready_free > cls->slot_total / 4 + cls->floor + slab->slot_count && !backend->snapshot.pin_count &&
+	       !arena_is_sealed(&backend->arena, id);
 }
 
 static void move_record(sb_backend *backend, uint32_t from, uint32_t class)

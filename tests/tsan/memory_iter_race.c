@@ -184,8 +184,12 @@ int main(int argc, char **argv)
 	int64_t horizon_ms = INT64_MIN;
 	sb_host host = {.struct_size = sizeof(host), .context = &horizon_ms, .expiry_horizon_ms = horizon};
 	sb_option_value options[3] = {{.is_set = 1}, {.is_set = 1}, {.is_set = 1}};
-	sb_backend_config config = {.struct_size = sizeof(config), .host = &host, .instance = "backend-0", .dir = ".",
-				    .options = options, .option_count = 3};
+	sb_backend_config config = {.struct_size = sizeof(config),
+				    .host = &host,
+				    .instance = "backend-0",
+				    .dir = ".",
+				    .options = options,
+				    .option_count = 3};
 	sb_error err = {.struct_size = sizeof(err)};
 	void *library = dlopen(SB_PLUGIN_DIR "/libmemory_backend.so", RTLD_NOW | RTLD_LOCAL);
 	const sb_plugin *(*entry)(const sb_host *, sb_error *);

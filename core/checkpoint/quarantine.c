@@ -1,0 +1,65 @@
+/* Setting a damaged checkpoint aside: renamed, never deleted, never over another one. People can look at
+ * it, or mend it and move it back; the host reads no more of it than its name. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "checkpoint/checkpoint_private.h"
+#include "checkpoint/store_private.h"
+
+#define NAMESAKES_MAX 100
+
+/* The rename itself, under the first free name: a file that was mended, moved back and is damaged again gets "….json.1". */
+static int32_t move_aside(struct checkpoint_store *store, const char *from, const char *dir, const char *id,
+			  sb_error *err)
+{
+	int32_t status = SB_OK;
+
+	for (int i = 0; i < NAMESAKES_MAX; i++) {
+		AUTO(free_memory) char *to = NULL;
+		char suffix[16] = "";
+
+		if (i)
+			snprintf(suffix, sizeof(suffix), ".%d", i);
+		if (asprintf(&to, "%s/%s" CHECKPOINT_SUFFIX "%s", dir, id, suffix) < 0) {
+			to = NULL;
+			return error_no_memory(err);
+		}
+		status = io_rename_new(store->io, from, to, err);
+		if (status == SB_OK || err->sys_errno != EEXIST)
+			return status;
+	}
+	return status;
+}
+
+int32_t checkpoint_store_quarantine(struct checkpoint_store *store, const char *id, sb_error *err)
+{
+	AUTO(free_memory) char *from = checkpoint_store_path(store, id);
+	AUTO(free_memory) char *dir = NULL;
+
+	if (asprintf(&dir, "%s/" CHECKPOINT_QUARANTINE, store->dir) < 0)
+		dir = NULL;
+	if (!from || !dir)
+		return error_no_memory(err);
+	TRY(io_mkdir_p(store->io, dir, err));
+	TRY(move_aside(store, from, dir, id, err));
+	TRY(io_fsync_dir(store->io, dir, err));
+	return io_fsync_dir(store->io, store->dir, err);
+}
+
+bool checkpoint_store_has_quarantine(struct checkpoint_store *store)
+{
+	AUTO(buffer_done) struct buffer names = BUFFER_INIT;
+	AUTO(free_memory) char *dir = NULL;
+	sb_error ignored = ERROR_INIT;
+	uint64_t count;
+
+	if (asprintf(&dir, "%s/" CHECKPOINT_QUARANTINE, store->dir) < 0) {
+		dir = NULL;
+		return false;
+	}
+	return io_list(store->io, dir, &names, &count, &ignored) == SB_OK && count > 0;
+}

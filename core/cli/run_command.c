@@ -1,0 +1,47 @@
+/* "sbhost run": options, then the job, then its end as an exit status. */
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "cli/command.h"
+#include "cli/run_options.h"
+#include "host/job.h"
+
+static int exit_status_of(enum job_end end)
+{
+	static const int statuses[] = {
+		[JOB_DONE] = EXIT_DONE,
+		[JOB_FAILED] = EXIT_RUN_FAILED,
+		[JOB_BAD_CONFIG] = EXIT_BAD_CONFIG,
+		[JOB_PLUGIN_REFUSED] = EXIT_PLUGIN_REFUSED,
+		[JOB_NO_CHECKPOINT] = EXIT_NO_CHECKPOINT,
+		[JOB_DIRECTORY_IN_USE] = EXIT_IN_USE,
+	};
+
+	return statuses[end];
+}
+
+/* Before any thread exists, so that all of them inherit it; the job takes the signals through a descriptor. */
+static void block_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+int command_run(int argc, char **argv)
+{
+	sb_error err = ERROR_INIT;
+	struct run_options options;
+	int status = EXIT_BAD_CONFIG;
+
+	if (run_options_parse(argc, argv, &options, &err) == SB_OK) {
+		block_signals();
+		status = exit_status_of(job_run(&options.job, &err));
+	}
+	run_options_done(&options);
+	return status == EXIT_DONE ? EXIT_DONE : cli_fail(status, &err);
+}

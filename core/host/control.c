@@ -1,0 +1,207 @@
+/* The controlling thread: signals, the checkpoint timer, results, progress. It waits in one poll and decides; the work is
+ * done elsewhere.
+ *
+ * A job that ends well (input ended, limit reached, first signal) ends with a final checkpoint, so nothing is repeated at the next
+ * start. The first signal also gives both back their default action: a second one ends the process at once. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "host/job_private.h"
+#include "host/progress.h"
+
+enum phase { RUNNING, STOPPING, FINAL_CHECKPOINT, FINISHED };
+
+struct control {
+	struct job *job;
+	int signal_fd;
+	enum phase phase;
+	int64_t next_checkpoint_ns;
+	uint64_t failed_checkpoints; /* in a row */
+	uint64_t seen_at_request;    /* records taken when the last checkpoint was asked for */
+	uint64_t covered;            /* records that the last good checkpoint covers */
+	bool has_mark;
+	struct progress progress;
+};
+
+static int64_t now_ns(const struct control *c)
+{
+	return clock_monotonic_ns(c->job->config->clock);
+}
+
+static int open_signal_fd(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	return signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void give_signals_back(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static void take_signal(struct control *c)
+{
+	struct signalfd_siginfo info;
+
+	if (read(c->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	progress_clear(&c->progress);
+	LOG(c->job->config->log, SB_LOG_INFO, "Stopping after a final checkpoint; a second signal ends at once",
+	    LOG_S("signal", sigabbrev_np((int)info.ssi_signo)));
+	give_signals_back();
+	if (c->phase == RUNNING) {
+		c->phase = STOPPING;
+		pipeline_request_stop(c->job->pipeline);
+	}
+}
+
+static uint64_t records_taken(const struct control *c)
+{
+	struct pipeline_progress progress;
+
+	pipeline_get_progress(c->job->pipeline, &progress);
+	return progress.decoded + progress.bad_records;
+}
+
+static void request_checkpoint(struct control *c)
+{
+	c->seen_at_request = records_taken(c);
+	c->next_checkpoint_ns = now_ns(c) + c->job->config->checkpoint_interval_ms * 1000000;
+	pipeline_request_checkpoint(c->job->pipeline);
+}
+
+static int32_t take_success(struct control *c, const struct checkpoint_result *result, sb_error *err)
+{
+	c->failed_checkpoints = 0;
+	c->covered = c->seen_at_request;
+	LOG(c->job->config->log, SB_LOG_INFO, "Checkpoint created", LOG_S("id", result->id),
+	    LOG_I("entries", result->totals.entries), LOG_I("bytes", result->file_bytes),
+	    LOG_F("pause_ms", (double)result->pause_ns / 1e6, 3),
+	    LOG_I("duration_ms", result->duration_ns / 1000000));
+	if (!c->has_mark)
+		TRY(state_dir_mark_checkpoint(c->job, err));
+	c->has_mark = true;
+	return SB_OK;
+}
+
+static int32_t take_result(struct control *c, const struct checkpoint_result *result, sb_error *err)
+{
+	const struct job_config *config = c->job->config;
+
+	progress_clear(&c->progress);
+	if (result->status == SB_OK)
+		return take_success(c, result, err);
+	c->failed_checkpoints++;
+	LOG(config->log, SB_LOG_ERROR, "Checkpoint failed; the last good one still counts",
+	    LOG_I("failed_in_a_row", c->failed_checkpoints), LOG_S("error", result->error.message));
+	if (c->phase == FINAL_CHECKPOINT || c->failed_checkpoints > config->max_failed_checkpoints) {
+		*err = result->error;
+		return error_prefix(err, c->phase == FINAL_CHECKPOINT ? "the final checkpoint failed"
+								      : "too many checkpoints failed in a row");
+	}
+	return SB_OK;
+}
+
+/* True when there is nothing that the last checkpoint (or the restored one) does not cover. */
+static bool is_covered(const struct control *c)
+{
+	return records_taken(c) == c->covered && (c->covered || c->job->restored_id[0]);
+}
+
+static void advance(struct control *c, const struct pipeline_status *status)
+{
+	if (status->checkpoint_running)
+		return;
+	if (c->phase == FINAL_CHECKPOINT) {
+		c->phase = FINISHED;
+		return;
+	}
+	if (status->input_ended) {
+		c->phase = FINAL_CHECKPOINT;
+		if (is_covered(c))
+			c->phase = FINISHED;
+		else
+			request_checkpoint(c);
+		return;
+	}
+	if (c->phase == RUNNING && c->job->config->checkpoint_interval_ms && now_ns(c) >= c->next_checkpoint_ns) {
+		if (!is_covered(c))
+			request_checkpoint(c);
+		else
+			c->next_checkpoint_ns = now_ns(c) + c->job->config->checkpoint_interval_ms * 1000000;
+	}
+}
+
+static int wait_ms(const struct control *c, const struct pipeline_status *status)
+{
+	int64_t due_ns = progress_due_ns(&c->progress);
+	int64_t wait_ns;
+
+	if (c->job->config->checkpoint_interval_ms && !status->checkpoint_running && c->phase == RUNNING &&
+	    c->next_checkpoint_ns < due_ns)
+		due_ns = c->next_checkpoint_ns;
+	if (due_ns == INT64_MAX)
+		return -1;
+	wait_ns = due_ns - now_ns(c);
+	return wait_ns <= 0 ? 0 : (int)((wait_ns + 999999) / 1000000 < 60000 ? (wait_ns + 999999) / 1000000 : 60000);
+}
+
+static int32_t step(struct control *c, sb_error *err)
+{
+	struct pipeline_status status;
+
+	pipeline_poll(c->job->pipeline, &status);
+	if (status.failed) {
+		*err = status.error;
+		return status.error.code;
+	}
+	if (status.has_result)
+		TRY(take_result(c, &status.result, err));
+	advance(c, &status);
+	progress_show(&c->progress, c->job->pipeline);
+	if (c->phase != FINISHED) {
+		struct pollfd fds[] = {
+			{.fd = pipeline_event_fd(c->job->pipeline), .events = POLLIN},
+			{.fd = c->signal_fd, .events = POLLIN},
+		};
+
+		if (poll(fds, 2, wait_ms(c, &status)) > 0 && fds[1].revents)
+			take_signal(c);
+	}
+	return SB_OK;
+}
+
+int32_t control_run(struct job *job, sb_error *err)
+{
+	struct control c = {.job = job, .has_mark = job->restored_id[0] != 0};
+	sigset_t set;
+	int32_t status = SB_OK;
+
+	c.signal_fd = open_signal_fd(&set);
+	if (c.signal_fd < 0)
+		return error_set_errno(err, errno, "cannot create a signalfd");
+	c.next_checkpoint_ns = now_ns(&c) + job->config->checkpoint_interval_ms * 1000000;
+	progress_init(&c.progress, job->config);
+	while (status == SB_OK && c.phase != FINISHED)
+		status = step(&c, err);
+	progress_clear(&c.progress);
+	if (status == SB_OK)
+		progress_summarize(&c.progress, job->pipeline);
+	close(c.signal_fd);
+	return status;
+}

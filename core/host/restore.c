@@ -1,0 +1,229 @@
+/* From a checkpoint to running state.
+ *
+ * Two steps, because refusing must come before destroying: restore_choose finds and verifies a checkpoint and holds
+ * it against the configuration; only then is the live directory emptied and restore_state loads it. A mismatch of configuration never falls
+ * back to an older checkpoint: that would lose state on account of a typing error. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/slice.h"
+#include "host/job_private.h"
+#include "state/composed_key.h"
+
+#define LOAD_OPS 1024u
+#define LOAD_BYTES ((size_t)4 << 20)
+
+static int32_t check_same(const char *what, const char *saved, const char *now, const char *id, sb_error *err)
+{
+	if (strcmp(saved, now) == 0)
+		return SB_OK;
+	return error_set(err, SB_ERR_CONFIG,
+			 "%s was written with %s %s, this job has %s; use the same, another --checkpoint-dir, or start "
+			 "over with --restore none",
+			 id, what, saved, now);
+}
+
+static int32_t check_config(struct job *job, sb_error *err)
+{
+	const struct checkpoint_meta *meta = checkpoint_reader_meta(job->checkpoint);
+
+	TRY(check_same("operator", meta->operator_id, job->operator->id, meta->id, err));
+	TRY(check_same("--ttl-clock", meta->ttl_clock, job->config->event_time ? "event" : "wall", meta->id, err));
+	if (schema_adopt(&job->schema, &meta->schema, err) != SB_OK)
+		return error_prefix(err, "%s does not fit operator %s %s", meta->id, job->operator->id,
+				    job->operator_plugin->version);
+	if (job->config->parallelism > meta->key_groups)
+		return error_set(err, SB_ERR_CONFIG, "%s has %u key groups, so --parallelism can be at most that",
+				 meta->id, meta->key_groups);
+	job->key_groups = meta->key_groups;
+	job->restored_events = meta->events;
+	memcpy(job->restored_id, meta->id, sizeof(job->restored_id));
+	return SB_OK;
+}
+
+/* Nothing to restore: that is right for a new job, and a disaster for an old one. */
+static int32_t check_fresh_start(struct job *job, uint64_t damaged, const sb_error *cause, sb_error *err)
+{
+	bool had_checkpoint;
+
+	if (job->config->allow_fresh_start)
+		return SB_OK;
+	TRY(state_dir_had_checkpoint(job, &had_checkpoint, err));
+	if (!had_checkpoint && damaged == 0 && !checkpoint_store_has_quarantine(job->store))
+		return SB_OK;
+	job->refusal = JOB_NO_CHECKPOINT;
+	if (damaged)
+		return error_set(err, SB_ERR_NOT_FOUND,
+				 "%s; put a good one back, or start from nothing with --allow-fresh-start",
+				 cause->message);
+	return error_set(err, SB_ERR_NOT_FOUND,
+			 "there is no checkpoint in %s, but there was one when this job last ran (%s); put it back, or "
+			 "start from nothing with --allow-fresh-start",
+			 job->config->checkpoint_dir, job->config->state_dir);
+}
+
+static int32_t open_checkpoint(struct job *job, sb_error *err)
+{
+	const char *id = job->config->restore == RESTORE_ID ? job->config->restore_id : NULL;
+	uint64_t damaged = 0;
+	sb_error cause = ERROR_INIT;
+	int32_t status =
+		checkpoint_store_open_newest(job->store, id, id == NULL, &job->checkpoint, &damaged, &cause);
+
+	if (status == SB_OK)
+		return SB_OK;
+	if (status == SB_ERR_NOT_FOUND && !id)
+		return check_fresh_start(job, damaged, &cause, err);
+	*err = cause;
+	job->refusal = status == SB_ERR_INCOMPATIBLE ? JOB_BAD_CONFIG : JOB_NO_CHECKPOINT;
+	return status;
+}
+
+int32_t restore_choose(struct job *job, sb_error *err)
+{
+	if (job->config->restore == RESTORE_NONE)
+		return SB_OK;
+	TRY(open_checkpoint(job, err));
+	return job->checkpoint ? check_config(job, err) : SB_OK;
+}
+
+/* Entries on their way into one backend: copied, because the reader's are gone with the next one. */
+struct load {
+	sb_op ops[LOAD_OPS];
+	uint32_t count;
+	size_t bytes;
+	struct arena arena;
+};
+
+static int32_t load_flush(struct instance *backend, struct load *load, sb_error *err)
+{
+	int32_t status;
+
+	if (load->count == 0)
+		return SB_OK;
+	instance_expect(err);
+	status = backend->component->backend.write_batch(backend->backend, load->count, load->ops, err);
+	load->count = 0;
+	load->bytes = 0;
+	arena_reset(&load->arena);
+	return status == SB_OK ? SB_OK : instance_fault(backend, "write_batch", status, err);
+}
+
+static int32_t load_entry(struct instance *backend, struct load *load, const struct checkpoint_item *item,
+			  sb_error *err)
+{
+	size_t key_len = COMPOSED_PREFIX_BYTES + item->user_part.len;
+	uint8_t *bytes = arena_alloc(&load->arena, key_len + item->value.len);
+
+	if (!bytes)
+		return error_no_memory(err);
+	composed_put_prefix(bytes, item->key_group, item->state_id);
+	if (item->user_part.len)
+		memcpy(bytes + COMPOSED_PREFIX_BYTES, item->user_part.ptr, item->user_part.len);
+	if (item->value.len)
+		memcpy(bytes + key_len, item->value.ptr, item->value.len);
+	load->ops[load->count++] = (sb_op){
+		.kind = SB_OP_PUT,
+		.key = slice_of(bytes, key_len),
+		.value = slice_of(bytes + key_len, item->value.len),
+		.expiry_ms = item->expiry_ms,
+	};
+	load->bytes += key_len + item->value.len;
+	if (load->count == LOAD_OPS || load->bytes >= LOAD_BYTES)
+		return load_flush(backend, load, err);
+	return SB_OK;
+}
+
+/* Every part goes to exactly one task: its own when the number of tasks is the same, else dealt out in turn. */
+static int32_t keep_provider(struct job *job, const struct checkpoint_item *item, sb_error *err)
+{
+	unsigned number;
+	struct job_task *task;
+	uint64_t *ends;
+
+	if (sscanf(item->name, "operator-%u", &number) != 1)
+		return error_set(err, SB_ERR_CORRUPT, "%s holds a snapshot of an operator called %s", job->restored_id,
+				 item->name);
+	task = &job->tasks[number % job->config->parallelism];
+	ends = realloc(task->part_ends, (task->part_count + 1) * sizeof(*ends));
+	if (!ends)
+		return error_no_memory(err);
+	task->part_ends = ends;
+	buffer_append_slice(&task->provider, item->bytes);
+	TRY(buffer_check(&task->provider, err));
+	ends[task->part_count++] = task->provider.len;
+	return SB_OK;
+}
+
+static int32_t slice_providers(struct job_task *task, sb_error *err)
+{
+	uint64_t begin = 0;
+
+	if (task->part_count == 0)
+		return SB_OK;
+	task->parts = calloc(task->part_count, sizeof(*task->parts));
+	if (!task->parts)
+		return error_no_memory(err);
+	for (uint64_t i = 0; i < task->part_count; i++) {
+		task->parts[i] = slice_of(task->provider.data + begin, task->part_ends[i] - begin);
+		begin = task->part_ends[i];
+	}
+	return SB_OK;
+}
+
+static int32_t load_items(struct job *job, struct load *loads, sb_error *err)
+{
+	const uint32_t tasks = job->config->parallelism;
+	struct checkpoint_item item;
+
+	do {
+		TRY(checkpoint_reader_next(job->checkpoint, &item, err));
+		if (item.kind == ITEM_PROVIDER)
+			TRY(keep_provider(job, &item, err));
+		if (item.kind == ITEM_ENTRY) {
+			uint32_t task = key_group_task(item.key_group, tasks, job->key_groups);
+
+			TRY(load_entry(job->tasks[task].backend, &loads[task], &item, err));
+		}
+	} while (item.kind != ITEM_END);
+	for (uint32_t i = 0; i < tasks; i++) {
+		TRY(load_flush(job->tasks[i].backend, &loads[i], err));
+		TRY(slice_providers(&job->tasks[i], err));
+	}
+	return SB_OK;
+}
+
+static int32_t load_checkpoint(struct job *job, sb_error *err)
+{
+	struct load *loads = calloc(job->config->parallelism, sizeof(*loads));
+	int32_t status;
+
+	if (!loads)
+		return error_no_memory(err);
+	status = load_items(job, loads, err);
+	for (uint32_t i = 0; i < job->config->parallelism; i++)
+		arena_done(&loads[i].arena);
+	free(loads);
+	return status;
+}
+
+int32_t restore_state(struct job *job, sb_error *err)
+{
+	const struct log *log = job->config->log;
+	int64_t begin_ns = clock_monotonic_ns(job->config->clock);
+
+	if (!job->checkpoint) {
+		LOG(log, SB_LOG_INFO, "No checkpoint found, starting fresh");
+		return SB_OK;
+	}
+	LOG(log, SB_LOG_INFO, "Restoring from checkpoint", LOG_S("id", job->restored_id));
+	TRY(load_checkpoint(job, err));
+	TRY(state_dir_mark_checkpoint(job, err));
+	LOG(log, SB_LOG_INFO, "Successfully restored from checkpoint",
+	    LOG_I("entries", checkpoint_reader_totals(job->checkpoint)->entries),
+	    LOG_I("duration_ms", (clock_monotonic_ns(job->config->clock) - begin_ns) / 1000000));
+	return SB_OK;
+}

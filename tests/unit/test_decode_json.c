@@ -1,0 +1,775 @@
+/* The JSON side of core/stream/decode.h: what it takes, what it refuses and why, and that it agrees with cJSON. */
+#include <cjson/cJSON.h>
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "base/json_write.h"
+#include "base/slice.h"
+#include "stream/decode.h"
+
+static const sb_field purchase[] = {
+	{.struct_size = sizeof(sb_field), .type = SB_TYPE_STRING, .flags = SB_FIELD_KEY, .name = "user_id"},
+	{.struct_size = sizeof(sb_field), .type = SB_TYPE_F64, .name = "amount"},
+	{.struct_size = sizeof(sb_field), .type = SB_TYPE_TIME, .flags = SB_FIELD_OPTIONAL, .name = "timestamp"},
+	{.struct_size = sizeof(sb_field), .type = SB_TYPE_I64, .flags = SB_FIELD_OPTIONAL, .name = "count"},
+	{.struct_size = sizeof(sb_field), .type = SB_TYPE_BOOL, .flags = SB_FIELD_OPTIONAL, .name = "gift"},
+};
+
+enum { USER, AMOUNT, TIMESTAMP, COUNT, GIFT, FIELDS };
+
+static struct decoder *decoder;
+static struct arena arena;
+static struct decode_fault fault;
+static sb_value values[FIELDS];
+
+static struct decoder *new_decoder(const char *const *maps, uint64_t map_count)
+{
+	struct decoder_config config = {.format = FORMAT_NDJSON,
+					.fields = purchase,
+					.field_count = FIELDS,
+					.maps = maps,
+					.map_count = map_count};
+	sb_error err = ERROR_INIT;
+	struct decoder *made = NULL;
+
+	cr_assert_eq(decoder_new(&config, &made, &err), SB_OK, "%s", err.message);
+	return made;
+}
+
+static void set_up(void)
+{
+	decoder = new_decoder(NULL, 0);
+}
+
+static void tear_down(void)
+{
+	decoder_free(decoder);
+	arena_done(&arena);
+}
+
+TestSuite(decode_json, .init = set_up, .fini = tear_down);
+
+/* From a heap block of exactly that size, so that a sanitizer sees every read beyond it. */
+static enum decode_result decode_bytes(const void *bytes, size_t len)
+{
+	static uint8_t *copy;
+	enum decode_result result;
+
+	free(copy);
+	copy = malloc(len ? len : 1);
+	memcpy(copy, bytes, len);
+	memset(&fault, 0, sizeof(fault));
+	result = decoder_decode(decoder, slice_of(copy, len), &arena, values, &fault);
+	cr_assert_eq(result == DECODE_BAD, fault.reason != NULL);
+	if (result != DECODE_EVENT) {
+		free(copy);
+		copy = NULL;
+	}
+	return result;
+}
+
+static enum decode_result decode_text(const char *text)
+{
+	return decode_bytes(text, strlen(text));
+}
+
+static void assert_string(sb_value value, const char *expected, size_t len)
+{
+	cr_assert_eq(value.len, len);
+	cr_assert_eq(memcmp(value.as.ptr, expected, len), 0);
+}
+
+Test(decode_json, all_fields_are_decoded)
+{
+	cr_assert_eq(decode_text("{\"user_id\":\"user-7\",\"amount\":123.45,\"timestamp\":1699564823,\"count\":-3,"
+				 "\"gift\":true,\"product_id\":\"p\"}\n"),
+		     DECODE_EVENT);
+	assert_string(values[USER], "user-7", 6);
+	cr_assert_eq(values[AMOUNT].as.f64, 123.45);
+	cr_assert_eq(values[AMOUNT].len, 0);
+	cr_assert_eq(values[TIMESTAMP].as.i64, INT64_C(1699564823000));
+	cr_assert_eq(values[COUNT].as.i64, -3);
+	cr_assert_eq(values[GIFT].as.i64, 1);
+}
+
+/* ---- the grammar: a table in the spirit of JSONTestSuite, each value standing in an unmapped and a mapped place ---- */
+
+#define TEXT(literal) literal, sizeof(literal) - 1
+
+static const struct {
+	const char *value;
+	size_t len;
+} valid_values[] = {
+	{TEXT("0")},
+	{TEXT("-0")},
+	{TEXT("1")},
+	{TEXT("-1")},
+	{TEXT("123456789012345678901234567890")},
+	{TEXT("0.5")},
+	{TEXT("-0.5")},
+	{TEXT("1e3")},
+	{TEXT("1E3")},
+	{TEXT("1e+3")},
+	{TEXT("1e-3")},
+	{TEXT("0e0")},
+	{TEXT("1.5e300")},
+	{TEXT("1e999")},
+	{TEXT("0.000000000000000000000000000001")},
+	{TEXT("true")},
+	{TEXT("false")},
+	{TEXT("null")},
+	{TEXT("\"\"")},
+	{TEXT("\"a\"")},
+	{TEXT("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"")},
+	{TEXT("\"\\u0000\"")},
+	{TEXT("\"\\u00e9\\u20AC\"")},
+	{TEXT("\"\\ud83d\\ude00\"")},
+	{TEXT("\"\x7f\"")},
+	{TEXT("\"\xc3\xa9\"")},
+	{TEXT("\"\xe2\x82\xac\"")},
+	{TEXT("\"\xf0\x9f\x98\x80\"")},
+	{TEXT("\"\xf4\x8f\xbf\xbf\"")},
+	{TEXT("\"\xef\xbf\xbf\"")},
+	{TEXT("\"}\"")},
+	{TEXT("[]")},
+	{TEXT("[ ]")},
+	{TEXT("[1]")},
+	{TEXT("[1,2 , 3]")},
+	{TEXT("[[],{}]")},
+	{TEXT("{}")},
+	{TEXT("{ }")},
+	{TEXT("{\"a\":1}")},
+	{TEXT("{\"a\":{\"b\":[null,true,\"x\"]}}")},
+	{TEXT("{\"a\":1,\"a\":2}")},
+	{TEXT("{\"\":0}")},
+	{TEXT("\t\r\n 1 \t\r\n")},
+	{TEXT("\"exactly sixteen.\"")},
+	{TEXT("\"more than sixteen bytes, plain\"")},
+	{TEXT("\"sixteen bytes or more, then \\u00e9 and more\"")},
+	{TEXT("[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]")},
+};
+
+static const struct {
+	const char *value;
+	size_t len;
+	const char *reason;
+} invalid_values[] = {
+	{TEXT(""), "invalid-json"},
+	{TEXT("01"), "invalid-json"},
+	{TEXT("-"), "invalid-json"},
+	{TEXT("-01"), "invalid-json"},
+	{TEXT("+1"), "invalid-json"},
+	{TEXT("1."), "invalid-json"},
+	{TEXT(".5"), "invalid-json"},
+	{TEXT("1e"), "invalid-json"},
+	{TEXT("1e+"), "invalid-json"},
+	{TEXT("1.e1"), "invalid-json"},
+	{TEXT("0x10"), "invalid-json"},
+	{TEXT("1 2"), "invalid-json"},
+	{TEXT("--1"), "invalid-json"},
+	{TEXT("1_000"), "invalid-json"},
+	{TEXT("NaN"), "invalid-json"},
+	{TEXT("Infinity"), "invalid-json"},
+	{TEXT("-Infinity"), "invalid-json"},
+	{TEXT("nan"), "invalid-json"},
+	{TEXT("True"), "invalid-json"},
+	{TEXT("tru"), "invalid-json"},
+	{TEXT("truee"), "invalid-json"},
+	{TEXT("nul"), "invalid-json"},
+	{TEXT("undefined"), "invalid-json"},
+	{TEXT("'a'"), "invalid-json"},
+	{TEXT("\""), "invalid-json"},
+	{TEXT("\"a"), "invalid-json"},
+	{TEXT("\"\\\""), "invalid-json"},
+	{TEXT("\"\\a\""), "invalid-json"},
+	{TEXT("\"\\u\""), "invalid-json"},
+	{TEXT("\"\\u00\""), "invalid-json"},
+	{TEXT("\"\\u00g0\""), "invalid-json"},
+	{TEXT("\"\\U0041\""), "invalid-json"},
+	{TEXT("\"\\ud800\""), "invalid-json"},
+	{TEXT("\"\\udc00\""), "invalid-json"},
+	{TEXT("\"\\ud800\\u0041\""), "invalid-json"},
+	{TEXT("\"\\ud800\\ud800\""), "invalid-json"},
+	{TEXT("\"\\\0\""), "invalid-json"},
+	{TEXT("\"a\tb\""), "invalid-json"},
+	{TEXT("\"a\nb\""), "invalid-json"},
+	{TEXT("\"a\0b\""), "invalid-json"},
+	{TEXT("\"\x1f\""), "invalid-json"},
+	{TEXT("\0"), "invalid-json"},
+	{TEXT("\"\x80\""), "invalid-utf8"},
+	{TEXT("\"\xff\""), "invalid-utf8"},
+	{TEXT("\"\xc0\x80\""), "invalid-utf8"},
+	{TEXT("\"\xc3\""), "invalid-utf8"},
+	{TEXT("\"\xe0\x80\x80\""), "invalid-utf8"},
+	{TEXT("\"\xed\xa0\x80\""), "invalid-utf8"},
+	{TEXT("\"\xe2\x82\""), "invalid-utf8"},
+	{TEXT("\"\xf0\x80\x80\x80\""), "invalid-utf8"},
+	{TEXT("\"\xf4\x90\x80\x80\""), "invalid-utf8"},
+	{TEXT("\"\xf8\x88\x80\x80\x80\""), "invalid-utf8"},
+	{TEXT("\"sixteen bytes or more \xff\""), "invalid-utf8"},
+	{TEXT("\xc3\xa9"), "invalid-json"},
+	{TEXT("["), "invalid-json"},
+	{TEXT("]"), "invalid-json"},
+	{TEXT("[1"), "invalid-json"},
+	{TEXT("[1,]"), "invalid-json"},
+	{TEXT("[,1]"), "invalid-json"},
+	{TEXT("[1 2]"), "invalid-json"},
+	{TEXT("[1}"), "invalid-json"},
+	{TEXT("{"), "invalid-json"},
+	{TEXT("{\"a\"}"), "invalid-json"},
+	{TEXT("{\"a\":}"), "invalid-json"},
+	{TEXT("{\"a\":1,}"), "invalid-json"},
+	{TEXT("{,}"), "invalid-json"},
+	{TEXT("{a:1}"), "invalid-json"},
+	{TEXT("{1:1}"), "invalid-json"},
+	{TEXT("{\"a\":1]"), "invalid-json"},
+	{TEXT("{\"a\" 1}"), "invalid-json"},
+	{TEXT("{\"a\":1"), "invalid-json"},
+	{TEXT("{\"\xff\":1}"), "invalid-utf8"},
+	{TEXT("1/**/"), "invalid-json"},
+	{TEXT("\xef\xbb\xbf"
+	      "1"),
+	 "invalid-json"},
+	{TEXT("\f1"), "invalid-json"},
+	{TEXT("\v1"), "invalid-json"},
+	{TEXT("\xc2\xa0"
+	      "1"),
+	 "invalid-json"},
+	{TEXT("[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"), "too-deep"},
+};
+
+static size_t compose(char *out, const char *before, const char *value, size_t len, const char *behind)
+{
+	size_t start = strlen(before), end = strlen(behind);
+
+	memcpy(out, before, start);
+	memcpy(out + start, value, len);
+	memcpy(out + start + len, behind, end);
+	return start + len + end;
+}
+
+static const char head[] = "{\"user_id\":\"u\",\"amount\":1,\"other\":";
+
+Test(decode_json, every_valid_value_is_accepted_where_it_is_not_asked_for)
+{
+	char text[256];
+
+	for (size_t i = 0; i < sizeof(valid_values) / sizeof(valid_values[0]); i++) {
+		const char *tails[] = {"}", " } \n", ",\"count\":2}"};
+
+		for (size_t t = 0; t < 3; t++) {
+			size_t len = compose(text, head, valid_values[i].value, valid_values[i].len, tails[t]);
+
+			cr_assert_eq(decode_bytes(text, len), DECODE_EVENT, "%.*s: %s", (int)len, text, fault.detail);
+		}
+	}
+}
+
+Test(decode_json, every_invalid_value_is_refused_where_it_is_not_asked_for)
+{
+	char text[256];
+
+	for (size_t i = 0; i < sizeof(invalid_values) / sizeof(invalid_values[0]); i++) {
+		const char *tails[] = {"}", ",\"count\":2}"};
+
+		for (size_t t = 0; t < 2; t++) {
+			size_t len = compose(text, head, invalid_values[i].value, invalid_values[i].len, tails[t]);
+
+			cr_assert_eq(decode_bytes(text, len), DECODE_BAD, "%.*s", (int)len, text);
+			cr_assert_str_eq(fault.reason, invalid_values[i].reason, "%.*s: %s", (int)len, text,
+					 fault.detail);
+		}
+	}
+}
+
+Test(decode_json, an_invalid_value_is_refused_in_every_mapped_field)
+{
+	const char *heads[] = {
+		"{\"amount\":1,\"user_id\":", "{\"user_id\":\"u\",\"amount\":",
+		"{\"user_id\":\"u\",\"amount\":1,\"timestamp\":", "{\"user_id\":\"u\",\"amount\":1,\"count\":",
+		"{\"user_id\":\"u\",\"amount\":1,\"gift\":"};
+	char text[256];
+
+	for (size_t h = 0; h < FIELDS; h++) {
+		for (size_t i = 0; i < sizeof(invalid_values) / sizeof(invalid_values[0]); i++) {
+			size_t len = compose(text, heads[h], invalid_values[i].value, invalid_values[i].len, "}");
+
+			cr_assert_eq(decode_bytes(text, len), DECODE_BAD, "%.*s", (int)len, text);
+		}
+	}
+}
+
+Test(decode_json, what_is_no_object_is_refused)
+{
+	const char *texts[] = {"1",
+			       "\"a\"",
+			       "[]",
+			       "null",
+			       "true",
+			       "}",
+			       "{",
+			       "{}}",
+			       "{}{}",
+			       "{} x",
+			       "x{}",
+			       "{}\"}\"",
+			       "{\"user_id\":\"u\",\"amount\":1}}",
+			       "[{}]",
+			       "{]",
+			       ",{}",
+			       "{,\"a\":1}",
+			       "{\"user_id\":\"u\",\"amount\":1",
+			       "{\"user_id\":\"u\" \"amount\":1}",
+			       "{\"user_id\":\"u\",,\"amount\":1}",
+			       "{\"user_id\":\"u\",\"amount\":1,}",
+			       "{\"user_id\"\"u\",\"amount\":1}",
+			       "{\"user_id\":\"u\",\"amount\":{\"a\":1}",
+			       "{\"user_id\":\"u\",\"amount\":1,\"x\":{}",
+			       "{\"user_id\":\"u\",\"amount\":1,\"x\":[{}"};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		/* Twice: with what the shape has learnt from the record before, too. */
+		decode_text("{\"user_id\":\"u\",\"amount\":1,\"x\":1}");
+		cr_assert_eq(decode_text(texts[i]), DECODE_BAD, "%s", texts[i]);
+		cr_assert_str_eq(fault.reason, "invalid-json", "%s: %s", texts[i], fault.reason);
+	}
+}
+
+Test(decode_json, a_blank_line_is_nothing)
+{
+	cr_assert_eq(decode_text(""), DECODE_NOTHING);
+	cr_assert_eq(decode_text("\n"), DECODE_NOTHING);
+	cr_assert_eq(decode_text(" \t\r\n"), DECODE_NOTHING);
+}
+
+/* ---- fields ---- */
+
+static void assert_fault(const char *text, const char *reason, const char *detail)
+{
+	cr_assert_eq(decode_text(text), DECODE_BAD, "%s", text);
+	cr_assert_str_eq(fault.reason, reason, "%s: %s", text, fault.detail);
+	if (detail)
+		cr_assert_str_eq(fault.detail, detail);
+}
+
+Test(decode_json, a_wrong_type_is_named_with_field_and_position)
+{
+	assert_fault("{\"user_id\":\"u\",\"amount\":\"12\"}", "wrong-type",
+		     "field 'amount': expected a number, found a string at byte 24");
+	assert_fault("{\"user_id\":5,\"amount\":12}", "wrong-type",
+		     "field 'user_id': expected a string, found a number at byte 11");
+	assert_fault("{\"user_id\":[],\"amount\":12}", "wrong-type", NULL);
+	assert_fault("{\"user_id\":\"u\",\"amount\":true}", "wrong-type", NULL);
+	assert_fault("{\"user_id\":\"u\",\"amount\":1,\"gift\":1}", "wrong-type", NULL);
+	assert_fault("{\"user_id\":\"u\",\"amount\":1,\"count\":1.0}", "wrong-type", NULL);
+	assert_fault("{\"user_id\":\"u\",\"amount\":1,\"count\":1e3}", "wrong-type", NULL);
+	assert_fault("{\"user_id\":\"u\",\"amount\":1,\"count\":\"1\"}", "wrong-type", NULL);
+	assert_fault("{\"user_id\":\"u\",\"amount\":1,\"timestamp\":{}}", "wrong-type", NULL);
+}
+
+Test(decode_json, integers_are_exact_to_the_last_one)
+{
+	static const struct {
+		const char *text;
+		int64_t value;
+	} cases[] = {{"9223372036854775807", INT64_MAX},
+		     {"-9223372036854775808", INT64_MIN},
+		     {"9007199254740993", INT64_C(9007199254740993)},
+		     {"999999999999999999", INT64_C(999999999999999999)},
+		     {"1000000000000000000", INT64_C(1000000000000000000)},
+		     {"-0", 0},
+		     {"0", 0}};
+	char text[128];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(text, sizeof(text), "{\"user_id\":\"u\",\"amount\":1,\"count\":%s}", cases[i].text);
+		cr_assert_eq(decode_text(text), DECODE_EVENT, "%s", text);
+		cr_assert_eq(values[COUNT].as.i64, cases[i].value, "%s", text);
+	}
+	assert_fault("{\"user_id\":\"u\",\"amount\":1,\"count\":9223372036854775808}", "out-of-range", NULL);
+	assert_fault("{\"user_id\":\"u\",\"amount\":1,\"count\":-9223372036854775809}", "out-of-range", NULL);
+	assert_fault("{\"user_id\":\"u\",\"amount\":1,\"count\":100000000000000000000000}", "out-of-range", NULL);
+}
+
+Test(decode_json, doubles_are_correctly_rounded)
+{
+	const char *texts[] = {"0.1",
+			       "1e23",
+			       "9007199254740993",
+			       "5e-324",
+			       "2.2250738585072011e-308",
+			       "1.7976931348623157e308",
+			       "123456789012345678901234567890",
+			       "1e-400",
+			       "0.30000000000000004",
+			       "9007199254740992.5",
+			       "1234567890.123456789",
+			       "-0.0",
+			       "-0",
+			       "100000000000000000000000.5"};
+	char text[128];
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		double expected = strtod(texts[i], NULL);
+
+		snprintf(text, sizeof(text), "{\"user_id\":\"u\",\"amount\":%s}", texts[i]);
+		cr_assert_eq(decode_text(text), DECODE_EVENT, "%s", text);
+		cr_assert_eq(memcmp(&values[AMOUNT].as.f64, &expected, sizeof(expected)), 0, "%s", text);
+	}
+	assert_fault("{\"user_id\":\"u\",\"amount\":1e309}", "out-of-range", NULL);
+	assert_fault("{\"user_id\":\"u\",\"amount\":-1e309}", "out-of-range", NULL);
+}
+
+Test(decode_json, a_missing_or_null_required_field_is_a_fault_and_an_optional_one_is_null)
+{
+	assert_fault("{}", "missing-field", "field 'user_id': the record has no value for it");
+	assert_fault("{\"user_id\":\"u\"}", "missing-field", NULL);
+	assert_fault("{\"user_id\":\"u\",\"amount\":null}", "missing-field", NULL);
+	cr_assert_eq(decode_text("{\"user_id\":\"u\",\"amount\":1,\"timestamp\":null}"), DECODE_EVENT);
+	cr_assert_eq(values[TIMESTAMP].len, SB_NULL);
+	cr_assert_eq(values[COUNT].len, SB_NULL);
+	cr_assert_eq(values[GIFT].len, SB_NULL);
+}
+
+Test(decode_json, a_second_member_of_a_field_is_a_fault_however_it_is_spelt)
+{
+	assert_fault("{\"user_id\":\"u\",\"amount\":1,\"amount\":1}", "duplicate-field", NULL);
+	assert_fault("{\"user_id\":\"u\",\"amount\":1,\"\\u0061mount\":1}", "duplicate-field", NULL);
+	assert_fault("{\"user_id\":\"u\",\"amount\":1,\"count\":null,\"count\":1}", "duplicate-field", NULL);
+	/* Also where the shape predicts it. */
+	decode_text("{\"amount\":1,\"user_id\":\"u\"}");
+	assert_fault("{\"user_id\":\"u\" ,\"user_id\":\"u\"}", "duplicate-field", NULL);
+}
+
+Test(decode_json, names_match_after_unescaping_and_by_all_bytes)
+{
+	cr_assert_eq(decode_text("{\"user\\u005fid\":\"u\",\"\\u0061\\u006dount\":2}"), DECODE_EVENT);
+	cr_assert_eq(values[AMOUNT].as.f64, 2);
+	assert_fault("{\"User_Id\":\"u\",\"amount\":1}", "missing-field", NULL);
+	assert_fault("{\"user_id\\u0000\":\"u\",\"amount\":1}", "missing-field", NULL);
+}
+
+Test(decode_json, escapes_are_resolved)
+{
+	cr_assert_eq(decode_text("{\"user_id\":\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0000\\u00e9\\u20aC\\ud83d\\uDE00z\","
+				 "\"amount\":1}"),
+		     DECODE_EVENT);
+	assert_string(values[USER], TEXT("a\"\\/\b\f\n\r\t\0\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z"));
+}
+
+Test(decode_json, records_of_changing_shapes_decode_alike)
+{
+	const char *shapes[] = {
+		"{\"user_id\":\"u1\",\"amount\":1.5,\"x\":[1],\"count\":4}",
+		"{\"amount\":1.5,\"user_id\":\"u1\",\"count\":4}",
+		"{ \"user_id\": \"u1\", \"amount\": 1.5, \"count\": 4 }",
+		"{\"count\":4,\"amount\":1.5,\"user_id\":\"u1\"}",
+		"{\"user_id\" : \"u1\" ,\n\"amount\":1.5\t,\"a\":{},\"count\":4 }",
+		"{\"user_id\":\"u1\",\"amount\":1.5,\"count\":4,\"a name that is longer than a prefix can be\":0}"};
+
+	for (unsigned i = 0; i < 200; i++) {
+		const char *shape = shapes[(i * 7 + i / 5) % 6];
+
+		cr_assert_eq(decode_text(shape), DECODE_EVENT, "%s: %s", shape, fault.detail);
+		assert_string(values[USER], "u1", 2);
+		cr_assert_eq(values[AMOUNT].as.f64, 1.5);
+		cr_assert_eq(values[COUNT].as.i64, 4);
+	}
+}
+
+Test(decode_json, many_members_are_fine)
+{
+	struct buffer text = BUFFER_INIT;
+
+	for (unsigned round = 0; round < 2; round++) {
+		buffer_clear(&text);
+		buffer_append_byte(&text, '{');
+		for (unsigned i = 0; i < 1000; i++)
+			buffer_printf(&text, "\"m%u\":%u,", i, i);
+		buffer_append_text(&text, "\"user_id\":\"u\",\"amount\":1}");
+		cr_assert_eq(decode_bytes(text.data, text.len), DECODE_EVENT);
+	}
+	buffer_done(&text);
+}
+
+Test(decode_json, a_detail_has_no_control_characters)
+{
+	const char *texts[] = {"{\"a\"\x1b[2J}",
+			       "{\"user_id\":\"\x9b"
+			       "2J\"}",
+			       "\x1b{}", "{\x7f}"};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		cr_assert_eq(decode_text(texts[i]), DECODE_BAD);
+		for (const char *at = fault.detail; *at; at++)
+			cr_assert((uint8_t)*at >= 0x20 && (uint8_t)*at < 0x7f, "%s", fault.detail);
+	}
+}
+
+Test(decode_json, a_record_beyond_the_limit_is_too_large)
+{
+	size_t len = RECORD_MAX_BYTES + 1;
+	char *text = malloc(len);
+
+	memset(text, ' ', len);
+	text[0] = '{';
+	text[len - 1] = '}';
+	cr_assert_eq(decode_bytes(text, len), DECODE_BAD);
+	cr_assert_str_eq(fault.reason, "too-large");
+	free(text);
+}
+
+/* ---- maps ---- */
+
+Test(decode_json, maps_rename_and_may_share_a_column)
+{
+	const char *maps[] = {"user_id=customer", "amount=n", "count=n", "timestamp=when:s"};
+
+	decoder_free(decoder);
+	decoder = new_decoder(maps, 4);
+	cr_assert_eq(decode_text("{\"n\":12,\"customer\":\"c\",\"when\":\"1.5\",\"user_id\":7}"), DECODE_EVENT, "%s",
+		     fault.detail);
+	assert_string(values[USER], "c", 1);
+	cr_assert_eq(values[AMOUNT].as.f64, 12);
+	cr_assert_eq(values[COUNT].as.i64, 12);
+	cr_assert_eq(values[TIMESTAMP].as.i64, 1500);
+}
+
+Test(decode_json, wrong_maps_are_refused_with_the_map_in_the_sentence)
+{
+	const char *wrong[][2] = {{"usr=x", NULL},
+				  {"amount", NULL},
+				  {"=x", NULL},
+				  {"amount=", NULL},
+				  {"timestamp=t:hours", NULL},
+				  {"timestamp=:s", NULL},
+				  {"amount=a", "amount=b"}};
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct decoder_config config = {.format = FORMAT_NDJSON,
+						.fields = purchase,
+						.field_count = FIELDS,
+						.maps = wrong[i],
+						.map_count = wrong[i][1] ? 2 : 1};
+		sb_error err = ERROR_INIT;
+		struct decoder *made = NULL;
+
+		cr_assert_eq(decoder_new(&config, &made, &err), SB_ERR_CONFIG);
+		cr_assert_null(made);
+		cr_assert(strstr(err.message, wrong[i][wrong[i][1] != NULL]), "%s", err.message);
+	}
+}
+
+Test(decode_json, lines_are_split_and_searched_once)
+{
+	const char *text = "{}\n{\"a\":1}\nrest";
+	size_t resume = 0;
+
+	cr_assert_eq(decoder_split(decoder, slice_of_text(text), &resume), 3);
+	resume = 0;
+	cr_assert_eq(decoder_split(decoder, slice_of_text("rest"), &resume), 0);
+	cr_assert_eq(resume, 4);
+	cr_assert_eq(decoder_split(decoder, slice_of_text("rest of it\n"), &resume), 11);
+}
+
+/* ---- against cJSON ---- */
+
+static uint64_t random_state;
+
+static unsigned random_below(unsigned limit)
+{
+	random_state = random_state * UINT64_C(6364136223846793005) + 1442695040888963407u;
+	return (unsigned)((random_state >> 33) % limit);
+}
+
+static void seed_random(void)
+{
+	const char *given = getenv("SBHOST_TEST_SEED");
+
+	random_state = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) * 1000003u;
+	fprintf(stderr, "seed: SBHOST_TEST_SEED=%llu\n", (unsigned long long)random_state);
+}
+
+static void add_blanks(struct buffer *out)
+{
+	while (random_below(8) == 0)
+		buffer_append_byte(out, (uint8_t) " \t\r\n"[random_below(4)]);
+}
+
+static void add_string(struct buffer *out)
+{
+	static const char *const pieces[] = {"a",
+					     "user-",
+					     "0123456789abcdef",
+					     "\\n",
+					     "\\\"",
+					     "\\\\",
+					     "\\u0041",
+					     "\xc3\xa9",
+					     "\xe2\x82\xac",
+					     "\xf0\x9f\x98\x80",
+					     "\\ud83d\\ude00",
+					     "}",
+					     ",",
+					     "\\/",
+					     " ",
+					     "{\\\""};
+
+	buffer_append_byte(out, '"');
+	for (unsigned n = random_below(6); n > 0; n--)
+		buffer_append_text(out, pieces[random_below(sizeof(pieces) / sizeof(pieces[0]))]);
+	buffer_append_byte(out, '"');
+}
+
+static void add_number(struct buffer *out)
+{
+	if (random_below(3) == 0)
+		buffer_append_byte(out, '-');
+	buffer_printf(out, "%u", random_below(4) ? random_below(100000) : 0);
+	if (random_below(2))
+		buffer_printf(out, ".%0*u", 1 + (int)random_below(9), random_below(1000));
+	if (random_below(4) == 0)
+		buffer_printf(out, "%c%s%u", "eE"[random_below(2)], random_below(2) ? "-" : "+", random_below(300));
+}
+
+static void add_value(struct buffer *out, unsigned depth)
+{
+	unsigned kind = random_below(depth < 6 ? 8 : 5);
+
+	add_blanks(out);
+	if (kind < 2)
+		add_string(out);
+	else if (kind < 4)
+		add_number(out);
+	else if (kind == 4)
+		buffer_append_text(out, random_below(2) ? "null" : random_below(2) ? "true" : "false");
+	else {
+		bool object = kind > 6;
+
+		buffer_append_byte(out, object ? '{' : '[');
+		for (unsigned i = 0, n = random_below(4); i < n; i++) {
+			if (i)
+				buffer_append_byte(out, ',');
+			if (object) {
+				add_blanks(out);
+				add_string(out);
+				add_blanks(out);
+				buffer_append_byte(out, ':');
+			}
+			add_value(out, depth + 1);
+		}
+		add_blanks(out);
+		buffer_append_byte(out, object ? '}' : ']');
+	}
+	add_blanks(out);
+}
+
+static void add_member(struct buffer *out, unsigned which)
+{
+	static const char *const names[] = {"\"user_id\"", "\"amount\"", "\"other\"",
+					    "\"count\"",   "\"gift\"",	 "\"more\""};
+
+	add_blanks(out);
+	buffer_append_text(out, names[which]);
+	add_blanks(out);
+	buffer_append_byte(out, ':');
+	add_blanks(out);
+	if (which == 0)
+		add_string(out);
+	else if (which == 1)
+		add_number(out);
+	else if (which == 3)
+		buffer_printf(out, "%d", (int)random_below(2000000) - 1000000);
+	else if (which == 4)
+		buffer_append_text(out, random_below(2) ? "true" : "false");
+	else
+		add_value(out, 2);
+	add_blanks(out);
+}
+
+/* A record with all members in one of several orders; half of the time the last order again. */
+static void random_record(struct buffer *out)
+{
+	static unsigned first;
+
+	if (random_below(2))
+		first = random_below(6);
+	buffer_clear(out);
+	buffer_append_byte(out, '{');
+	for (unsigned i = 0; i < 6; i++) {
+		if (i)
+			buffer_append_byte(out, ',');
+		add_member(out, (first + i) % 6);
+	}
+	buffer_append_byte(out, '}');
+}
+
+static void assert_same_as_cjson(const struct buffer *text)
+{
+	cJSON *tree = cJSON_ParseWithLength((const char *)text->data, text->len);
+	const char *user;
+
+	cr_assert_not_null(tree, "%.*s", (int)text->len, text->data);
+	user = cJSON_GetObjectItemCaseSensitive(tree, "user_id")->valuestring;
+	assert_string(values[USER], user, strlen(user));
+	cr_assert_eq(values[AMOUNT].as.f64, cJSON_GetObjectItemCaseSensitive(tree, "amount")->valuedouble, "%.*s",
+		     (int)text->len, text->data);
+	cr_assert_eq(values[COUNT].as.i64, (int64_t)cJSON_GetObjectItemCaseSensitive(tree, "count")->valuedouble);
+	cr_assert_eq(values[GIFT].as.i64, cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(tree, "gift")));
+	cJSON_Delete(tree);
+}
+
+Test(decode_json, random_records_decode_as_cjson_reads_them)
+{
+	struct buffer text = BUFFER_INIT;
+
+	seed_random();
+	for (unsigned i = 0; i < 20000; i++) {
+		enum decode_result result;
+
+		random_record(&text);
+		result = decode_bytes(text.data, text.len);
+		if (result == DECODE_BAD && strcmp(fault.reason, "out-of-range") == 0)
+			continue;
+		cr_assert_eq(result, DECODE_EVENT, "%.*s: %s", (int)text.len, text.data, fault.detail);
+		assert_same_as_cjson(&text);
+		arena_reset(&arena);
+	}
+	buffer_done(&text);
+}
+
+Test(decode_json, every_truncation_is_refused)
+{
+	struct buffer text = BUFFER_INIT;
+
+	seed_random();
+	for (unsigned i = 0; i < 50; i++) {
+		random_record(&text);
+		for (size_t len = 1; len < text.len; len++)
+			cr_assert_eq(decode_bytes(text.data, len), DECODE_BAD, "%.*s", (int)len, text.data);
+		arena_reset(&arena);
+	}
+	buffer_done(&text);
+}
+
+Test(decode_json, flipped_bytes_never_get_invalid_text_through)
+{
+	struct buffer text = BUFFER_INIT;
+
+	seed_random();
+	for (unsigned i = 0; i < 20000; i++) {
+		random_record(&text);
+		for (unsigned flips = 1 + random_below(3); flips > 0; flips--)
+			text.data[random_below((unsigned)text.len)] ^= (uint8_t)(1u << random_below(8));
+		if (decode_bytes(text.data, text.len) == DECODE_EVENT) {
+			cr_assert(utf8_is_valid(buffer_slice(&text)), "%.*s", (int)text.len, text.data);
+			cr_assert(utf8_is_valid(slice_of(values[USER].as.ptr, values[USER].len)));
+		}
+		arena_reset(&arena);
+	}
+	buffer_done(&text);
+}

@@ -1,0 +1,4 @@
+/* The same tests for the scanner without SIMD: its own copy takes the place of the library's. */
+#define SBHOST_PORTABLE
+#include "../../core/stream/decode_json.c"
+#include "test_decode_json.c"
