@@ -23,7 +23,8 @@
  *            untouched on failure. "Not found" is an answer, not an error.
  * Memory.    Nobody frees what the other side allocated. An sb_slice borrows:
  *            an argument's bytes are valid for the duration of the call and must
- *            be copied to be kept. Strings are NUL-terminated UTF-8.
+ *            be copied to be kept. Strings are NUL-terminated UTF-8 and not NULL,
+ *            but where a comment allows it; names have at most 63 bytes.
  * Threads.   Calls on one instance never overlap, but may come from different
  *            threads, with a happens-before edge between them. The exceptions
  *            are the iterators of a backend with SB_BACKEND_STABLE_ITER, and the
@@ -204,7 +205,7 @@ typedef struct sb_option {
 	double min_f64, max_f64;  /* the same for F64 */
 	const char *const *choices; /* NULL-terminated, for CHOICE */
 	const char *unit;           /* for people: "bytes", "1/s"; may be NULL */
-	const char *doc;            /* one sentence */
+	const char *doc;            /* one sentence; may be NULL, as all docs */
 } sb_option;
 
 /* The value of the option of the same index in the component's declaration. */
@@ -323,7 +324,8 @@ typedef struct sb_backend_ops {
 	int32_t (*write_batch)(sb_backend *backend, uint64_t n, const sb_op *ops, sb_error *err);
 
 	/* Mandatory. Opens an iterator over the entries in [lower, upper). The bounds
-	 * are copied. Several iterators may be open. */
+	 * are copied. Several iterators may be open. Without SB_BACKEND_STABLE_ITER the
+	 * host writes nothing while one is. */
 	int32_t (*iter_open)(sb_backend *backend, const sb_iter_options *options, sb_iter **ret_iter, sb_error *err);
 
 	/* Mandatory. Returns up to max (>= 1) further entries; *ret_count 0 is the end. The
@@ -358,7 +360,7 @@ typedef struct sb_backend_ops {
 typedef struct sb_operator sb_operator;
 
 /* sb_field.flags */
-#define SB_FIELD_KEY 1u      /* input: the key; exactly one field, STRING or I64 */
+#define SB_FIELD_KEY 1u      /* input: the key; exactly one field, STRING or I64, not OPTIONAL */
 #define SB_FIELD_OPTIONAL 2u /* input: may be missing or null; output: may be SB_NULL */
 #define SB_FIELD_EVENT_TIME 4u /* input: the event's own time, of type TIME; at most one field */
 
@@ -384,8 +386,8 @@ typedef struct sb_schema_field {
 	uint32_t struct_size;
 	uint32_t type;   /* any but SB_TYPE_STRING */
 	uint32_t offset; /* bytes from the start of the struct */
-	uint32_t size;   /* bytes */
-	const char *name;
+	uint32_t size;   /* bytes; fields do not overlap */
+	const char *name; /* [A-Za-z_][A-Za-z0-9_]* */
 	const char *const *names; /* ENUM: NULL-terminated, in the order of their numbers */
 	const void *default_value; /* size bytes for entries written before the field existed; NULL: zeros */
 	const char *doc;
@@ -395,7 +397,7 @@ typedef struct sb_state {
 	uint32_t struct_size;
 	uint32_t kind; /* SB_STATE_* */
 	uint32_t flags; /* 0 */
-	uint32_t value_size; /* STRUCT: sizeof the struct, 1 to 65536; padding must not carry meaning */
+	uint32_t value_size; /* STRUCT: sizeof the struct, 1 to 65536; padding must not carry meaning. RAW: 0 */
 	int64_t ttl_ms;      /* renewed by each write: > 0, SB_TTL_JOB or SB_TTL_NONE */
 	const char *name;    /* [a-z][a-z0-9_-]*, the identity of the state in every checkpoint */
 	const sb_schema_field *const *fields; /* STRUCT */
@@ -529,11 +531,11 @@ typedef struct sb_component {
 
 typedef struct sb_plugin {
 	uint32_t struct_size;
-	uint32_t abi_major; /* SB_ABI_MAJOR that it was compiled with */
+	uint32_t abi_major; /* SB_ABI_MAJOR that it was compiled with, as in the note */
 	uint32_t abi_minor;
 	uint32_t reserved;
-	const char *name;
-	const char *version;
+	const char *name;    /* [a-z][a-z0-9-]*, as in the note */
+	const char *version; /* "1.2.3", as in the note; at most 63 bytes */
 	const char *vendor;
 	const char *license; /* SPDX */
 	const char *doc;
@@ -556,7 +558,7 @@ SB_EXPORT const sb_plugin *sb_plugin_entry_v1(const sb_host *host, sb_error *err
 #define SB_STRINGIZE(x) SB_STRINGIZE_(x)
 
 /* An ELF note that tells name, version and ABI before any code of the plugin has
- * run: owner "sbhost", type 1, two little-endian 32-bit numbers (major, minor), then
+ * run: owner "sbhost", type 1, two 32-bit numbers of the machine's byte order (major, minor), then
  * name and version, each ended by a NUL. Both arguments are string literals. */
 #define SB_NOTE_OWNER "sbhost"
 #define SB_NOTE_TYPE 1

@@ -26,7 +26,8 @@ void *arena_alloc(struct arena *arena, size_t size)
 
 	if (size > SIZE_MAX / 2)
 		return NULL;
-	size = (size + 15) & ~(size_t)15;
+	/* Nothing is as good as one byte: NULL always means that memory is out. */
+	size = (size + !size + 15) & ~(size_t)15;
 	if (size > (size_t)(arena->end - arena->at)) {
 		chunk_size = size > CHUNK_BYTES ? size : CHUNK_BYTES;
 		chunk = malloc(sizeof(*chunk) + chunk_size);

@@ -14,7 +14,7 @@ struct arena {
 
 #define ARENA_INIT {0}
 
-/* Aligned to 16; NULL when memory is out. */
+/* Aligned to 16; NULL when memory is out, and only then. */
 void *arena_alloc(struct arena *arena, size_t size);
 /* Frees everything but one chunk, which is kept for the next batch. */
 void arena_reset(struct arena *arena);

@@ -68,7 +68,29 @@ int64_t time_days_from_civil(int64_t year, unsigned month, unsigned day)
 	return era * 146097 + day_of_era - 719468;
 }
 
-static void append_date(struct buffer *out, int64_t days)
+static uint8_t *put_digits(uint8_t *at, uint64_t value, int digits)
+{
+	for (int i = digits - 1; i >= 0; i--) {
+		at[i] = (uint8_t)('0' + value % 10);
+		value /= 10;
+	}
+	return at + digits;
+}
+
+/* Years beyond four digits get a sign and as many as they need, as ISO 8601 has it for far dates. */
+static uint8_t *put_year(uint8_t *at, int64_t year)
+{
+	uint64_t magnitude = year < 0 ? 0 - (uint64_t)year : (uint64_t)year;
+	int digits = 4;
+
+	if (year < 0 || year > 9999)
+		*at++ = year < 0 ? '-' : '+';
+	for (uint64_t rest = magnitude / 10000; rest; rest /= 10)
+		digits++;
+	return put_digits(at, magnitude, digits);
+}
+
+static uint8_t *put_date(uint8_t *at, int64_t days)
 {
 	int64_t z = days + 719468;
 	int64_t era = (z >= 0 ? z : z - 146096) / 146097;
@@ -76,38 +98,52 @@ static void append_date(struct buffer *out, int64_t days)
 	int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
 	int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
 	int64_t shifted = (5 * day_of_year + 2) / 153;
-	int64_t day = day_of_year - (153 * shifted + 2) / 5 + 1;
 	int64_t month = shifted < 10 ? shifted + 3 : shifted - 9;
-	int64_t year = year_of_era + era * 400 + (month <= 2);
 
-	buffer_printf(out, "%04lld-%02lld-%02lld", (long long)year, (long long)month, (long long)day);
+	at = put_year(at, year_of_era + era * 400 + (month <= 2));
+	*at++ = '-';
+	at = put_digits(at, (uint64_t)month, 2);
+	*at++ = '-';
+	return put_digits(at, (uint64_t)(day_of_year - (153 * shifted + 2) / 5 + 1), 2);
 }
 
+/* Written by hand: every emitted record has a time, and printf costs more than all the rest of it. */
 static void append_time(struct buffer *out, int64_t units, int64_t units_per_second, int digits)
 {
 	int64_t per_day = units_per_second * 86400;
 	int64_t days = units / per_day;
 	int64_t rest = units % per_day;
-	int64_t second;
+	uint64_t second;
+	uint8_t *at = buffer_reserve(out, 48);
 
+	if (!at)
+		return;
 	if (rest < 0) {
 		rest += per_day;
 		days--;
 	}
-	second = rest / units_per_second;
-	append_date(out, days);
-	buffer_printf(out, "T%02d:%02d:%02d", (int)(second / 3600), (int)(second / 60 % 60), (int)(second % 60));
-	if (digits)
-		buffer_printf(out, ".%0*lld", digits, (long long)(rest % units_per_second));
-	buffer_append_byte(out, 'Z');
+	second = (uint64_t)(rest / units_per_second);
+	at = put_date(at, days);
+	*at++ = 'T';
+	at = put_digits(at, second / 3600, 2);
+	*at++ = ':';
+	at = put_digits(at, second / 60 % 60, 2);
+	*at++ = ':';
+	at = put_digits(at, second % 60, 2);
+	if (digits) {
+		*at++ = '.';
+		at = put_digits(at, (uint64_t)(rest % units_per_second), digits);
+	}
+	*at++ = 'Z';
+	out->len = (size_t)(at - out->data);
 }
 
 void time_append_rfc3339(struct buffer *out, int64_t unix_ns, int fraction_digits)
 {
 	if (fraction_digits == 9)
 		append_time(out, unix_ns, 1000000000, 9);
-	else
-		append_time(out, unix_ns / 1000000, 1000, fraction_digits);
+	else /* the last millisecond that has begun, before 1970, too */
+		append_time(out, unix_ns / 1000000 - (unix_ns % 1000000 < 0), 1000, fraction_digits ? 3 : 0);
 }
 
 void time_append_rfc3339_ms(struct buffer *out, int64_t unix_ms)

@@ -1,6 +1,7 @@
 /* See log.h. */
 #include "base/log.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,12 +15,8 @@ static const struct level {
 	const char *label; /* five columns */
 	const char *color;
 } levels[] = {
-	{"off", "     ", ""},
-	{"error", "ERROR", "\033[31m"},
-	{"warn", "WARN ", "\033[33m"},
-	{"info", "INFO ", "\033[32m"},
-	{"debug", "DEBUG", "\033[36m"},
-	{"trace", "TRACE", "\033[90m"},
+	{"off", "     ", ""},	       {"error", "ERROR", "\033[31m"}, {"warn", "WARN ", "\033[33m"},
+	{"info", "INFO ", "\033[32m"}, {"debug", "DEBUG", "\033[36m"}, {"trace", "TRACE", "\033[90m"},
 };
 
 const char *log_level_name(int32_t level)
@@ -56,6 +53,21 @@ static bool is_plain(sb_slice text)
 	return true;
 }
 
+/* JSON has no number for NaN and the infinities: they become strings, so that the line stays valid. */
+static void append_f64(struct buffer *line, double value, int decimals, bool json)
+{
+	const bool quoted = json && !isfinite(value);
+
+	if (quoted)
+		buffer_append_byte(line, '"');
+	if (decimals >= 0)
+		number_append_f64_fixed(line, value, decimals);
+	else
+		number_append_f64(line, value);
+	if (quoted)
+		buffer_append_byte(line, '"');
+}
+
 static void append_value(struct buffer *line, const sb_log_field *field, bool json)
 {
 	sb_slice text = slice_of(field->value.as.ptr, field->value.len);
@@ -69,10 +81,7 @@ static void append_value(struct buffer *line, const sb_log_field *field, bool js
 		number_append_i64(line, field->value.as.i64);
 		break;
 	case SB_TYPE_F64:
-		if (field->decimals >= 0)
-			number_append_f64_fixed(line, field->value.as.f64, field->decimals);
-		else
-			number_append_f64(line, field->value.as.f64);
+		append_f64(line, field->value.as.f64, field->decimals, json);
 		break;
 	case SB_TYPE_BOOL:
 		buffer_append_text(line, field->value.as.i64 ? "true" : "false");

@@ -72,7 +72,8 @@ void number_append_f64(struct buffer *out, double value)
 
 	if (append_hundredths(out, value))
 		return;
-	for (int digits = 15; digits <= 17; digits++) {
+	/* Any 15 digits survive the way to a normal double and back, and %g drops their zeros; subnormals hold fewer. */
+	for (int digits = isnormal(value) ? 15 : 1; digits <= 17; digits++) {
 		snprintf(text, sizeof(text), "%.*g", digits, value);
 		if (digits == 17 || strtod(text, NULL) == value)
 			break;

@@ -5,7 +5,11 @@
 #include <string.h>
 
 /* All pairs of two characters, by the twelve bits that they stand for. */
-#define PAIRS_8(a, b, c, d, e, f, g, h, i) {a, b}, {a, c}, {a, d}, {a, e}, {a, f}, {a, g}, {a, h}, {a, i}
+#define PAIRS_8(a, b, c, d, e, f, g, h, i)                                                                             \
+	{a, b}, {a, c}, {a, d}, {a, e}, {a, f}, {a, g}, {a, h},                                                        \
+	{                                                                                                              \
+		a, i                                                                                                   \
+	}
 #define PAIRS(a)                                                                                                       \
 	PAIRS_8(a, 'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H'), PAIRS_8(a, 'I', 'J', 'K', 'L', 'M', 'N', 'O', 'P'),        \
 		PAIRS_8(a, 'Q', 'R', 'S', 'T', 'U', 'V', 'W', 'X'),                                                    \
@@ -13,7 +17,8 @@
 		PAIRS_8(a, 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n'),                                                    \
 		PAIRS_8(a, 'o', 'p', 'q', 'r', 's', 't', 'u', 'v'),                                                    \
 		PAIRS_8(a, 'w', 'x', 'y', 'z', '0', '1', '2', '3'), PAIRS_8(a, '4', '5', '6', '7', '8', '9', '+', '/')
-#define PAIRS_OF_8(a, b, c, d, e, f, g, h) PAIRS(a), PAIRS(b), PAIRS(c), PAIRS(d), PAIRS(e), PAIRS(f), PAIRS(g), PAIRS(h)
+#define PAIRS_OF_8(a, b, c, d, e, f, g, h)                                                                             \
+	PAIRS(a), PAIRS(b), PAIRS(c), PAIRS(d), PAIRS(e), PAIRS(f), PAIRS(g), PAIRS(h)
 
 static const char pairs[4096][2] = {
 	PAIRS_OF_8('A', 'B', 'C', 'D', 'E', 'F', 'G', 'H'), PAIRS_OF_8('I', 'J', 'K', 'L', 'M', 'N', 'O', 'P'),
@@ -25,10 +30,10 @@ static const char pairs[4096][2] = {
 /* 64 + the character's value; 0 for what is no character of the alphabet. */
 #define VALID 0x40u
 static const uint8_t values[256] = {
-	['A'] = 64,  ['B'] = 65,  ['C'] = 66,  ['D'] = 67,  ['E'] = 68,  ['F'] = 69,  ['G'] = 70,  ['H'] = 71,
-	['I'] = 72,  ['J'] = 73,  ['K'] = 74,  ['L'] = 75,  ['M'] = 76,  ['N'] = 77,  ['O'] = 78,  ['P'] = 79,
-	['Q'] = 80,  ['R'] = 81,  ['S'] = 82,  ['T'] = 83,  ['U'] = 84,  ['V'] = 85,  ['W'] = 86,  ['X'] = 87,
-	['Y'] = 88,  ['Z'] = 89,  ['a'] = 90,  ['b'] = 91,  ['c'] = 92,  ['d'] = 93,  ['e'] = 94,  ['f'] = 95,
+	['A'] = 64,  ['B'] = 65,  ['C'] = 66,  ['D'] = 67,  ['E'] = 68,	 ['F'] = 69,  ['G'] = 70,  ['H'] = 71,
+	['I'] = 72,  ['J'] = 73,  ['K'] = 74,  ['L'] = 75,  ['M'] = 76,	 ['N'] = 77,  ['O'] = 78,  ['P'] = 79,
+	['Q'] = 80,  ['R'] = 81,  ['S'] = 82,  ['T'] = 83,  ['U'] = 84,	 ['V'] = 85,  ['W'] = 86,  ['X'] = 87,
+	['Y'] = 88,  ['Z'] = 89,  ['a'] = 90,  ['b'] = 91,  ['c'] = 92,	 ['d'] = 93,  ['e'] = 94,  ['f'] = 95,
 	['g'] = 96,  ['h'] = 97,  ['i'] = 98,  ['j'] = 99,  ['k'] = 100, ['l'] = 101, ['m'] = 102, ['n'] = 103,
 	['o'] = 104, ['p'] = 105, ['q'] = 106, ['r'] = 107, ['s'] = 108, ['t'] = 109, ['u'] = 110, ['v'] = 111,
 	['w'] = 112, ['x'] = 113, ['y'] = 114, ['z'] = 115, ['0'] = 116, ['1'] = 117, ['2'] = 118, ['3'] = 119,

@@ -25,7 +25,7 @@ size_t base64_encode_end(struct base64_encoder *encoder, char *out);
 struct base64_decoder {
 	uint8_t carry[4];
 	unsigned carried; /* 0 .. 3 */
-	bool ended;       /* padding was seen */
+	bool ended; /* padding was seen */
 };
 
 /* Room that decoding len characters can need. */

@@ -16,10 +16,10 @@
 
 /* Bounds. A writer that would cross one fails; a reader that meets more calls the file damaged. */
 #define CHECKPOINT_HEADER_MAX (16u << 20) /* all before StateData */
-#define CHECKPOINT_TRAILER_MAX 4096u      /* all behind it */
-#define CHECKPOINT_NAME_MAX 64u           /* of a snapshot or a provider */
-#define CHECKPOINT_NAMES_MAX 65536u       /* how many of either */
-#define CHECKPOINT_TEXT_MAX 65536u        /* a string of the header: paths mostly */
+#define CHECKPOINT_TRAILER_MAX 4096u /* all behind it */
+#define CHECKPOINT_NAME_MAX 64u /* of a snapshot or a provider */
+#define CHECKPOINT_NAMES_MAX 65536u /* how many of either */
+#define CHECKPOINT_TEXT_MAX 65536u /* a string of the header: paths mostly */
 #define CHECKPOINT_PROVIDER_MAX (16u << 20)
 #define CHECKPOINT_USER_PART_MAX (1u << 20)
 #define CHECKPOINT_VALUE_MAX ((64u << 20) + 4096u)
@@ -44,7 +44,7 @@ bool checkpoint_id_is_valid(const char *id);
 struct file_sink {
 	struct io *io;
 	const char *path; /* for sentences */
-	int fd;           /* -1: none */
+	int fd; /* -1: none */
 	uint8_t *bytes;
 	size_t used;
 	int64_t total; /* bytes so far */
@@ -94,7 +94,8 @@ struct snapshot_entry {
 
 int32_t state_digest_init(struct state_digest *digest, const struct checkpoint_meta *meta, sb_error *err);
 void state_digest_done(struct state_digest *digest);
-/* Checks the entry against schema and key groups; SB_ERR_CORRUPT and a sentence without subject when it does not fit. */
+/* Checks the entry against schema and key groups; SB_ERR_CORRUPT and a sentence without subject when it does not fit.
+ * */
 int32_t state_digest_check(struct state_digest *digest, const struct snapshot_entry *entry, sb_error *err);
 void state_digest_add(struct state_digest *digest, const struct snapshot_entry *entry);
 
@@ -103,7 +104,8 @@ const char *checkpoint_codec_name(enum checkpoint_codec codec);
 /* The file's beginning, up to and with the quote that opens StateData. */
 int32_t metadata_write_header(const struct checkpoint_meta *meta, enum checkpoint_codec codec, struct buffer *out,
 			      sb_error *err);
-/* The same back; the parser then stands behind that quote. *ret_newer (the FormatVersion) is not 0 when the format is newer: then
+/* The same back; the parser then stands behind that quote. *ret_newer (the FormatVersion) is not 0 when the format is
+ * newer: then
  * only id, timestamp_ns and offsets are filled in, and the parser stands somewhere behind them. */
 int32_t metadata_read_header(struct json_pull *pull, struct checkpoint_meta *ret_meta, uint64_t *ret_newer,
 			     sb_error *err);

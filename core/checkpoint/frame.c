@@ -98,9 +98,8 @@ sb_slice frame_encode(struct frame_encoder *encoder, enum frame_type type, uint3
 
 int32_t frame_decoder_init(struct frame_decoder *decoder, sb_error *err)
 {
-	*decoder = (struct frame_decoder){.frame = malloc(FRAME_BYTES_MAX),
-					  .raw = malloc(FRAME_RAW_MAX),
-					  .zstd = ZSTD_createDCtx()};
+	*decoder = (struct frame_decoder){
+		.frame = malloc(FRAME_BYTES_MAX), .raw = malloc(FRAME_RAW_MAX), .zstd = ZSTD_createDCtx()};
 	if (!decoder->frame || !decoder->raw || !decoder->zstd) {
 		frame_decoder_done(decoder);
 		return error_no_memory(err);

@@ -10,14 +10,17 @@
  *         24  payload         stored length bytes
  *          …  checksum        8 bytes: XXH3-64 of header and payload
  *
- * Numbers are little-endian. The frame's number is in the checksum's reach, so a frame cannot be lost, doubled or moved.
+ * Numbers are little-endian. The frame's number is in the checksum's reach, so a frame cannot be lost, doubled or
+ * moved.
  *
- * ENTRIES holds whole entries. One that is too large for a frame is cut up: PIECE, …, PIECE, LAST_PIECE. END is last and holds
+ * ENTRIES holds whole entries. One that is too large for a frame is cut up: PIECE, …, PIECE, LAST_PIECE. END is last
+ * and holds
  * the number of the snapshot's entries. The types 5 (changes since the parent) and 6 (list of files) are kept for
  * incremental checkpoints; a reader that meets a type it does not know says that the file needs a newer program.
  *
  * An entry: varint(state id * 4 + 1 if it expires), varint(key group), varint(length of user part), varint(length of
- * value), when it expires zigzag varint(expiry in ms), user part, value. (The bit of value 2 is kept for deletions.) Varints are
+ * value), when it expires zigzag varint(expiry in ms), user part, value. (The bit of value 2 is kept for deletions.)
+ * Varints are
  * LEB128 in their shortest form. */
 #ifndef CHECKPOINT_FRAME_H
 #define CHECKPOINT_FRAME_H
@@ -30,7 +33,7 @@ enum frame_type {
 	FRAME_LAST_PIECE = 3,
 	FRAME_END = 4,
 	FRAME_CHANGES = 5, /* kept for later */
-	FRAME_FILES = 6,   /* kept for later */
+	FRAME_FILES = 6, /* kept for later */
 };
 
 #define FRAME_HEADER_BYTES 24u
@@ -52,7 +55,7 @@ struct frame_header {
 /* Packs payloads into frames. */
 struct frame_encoder {
 	enum checkpoint_codec codec;
-	uint8_t *raw;    /* a whole frame's room: the payload is filled in behind the header's room */
+	uint8_t *raw; /* a whole frame's room: the payload is filled in behind the header's room */
 	uint8_t *packed; /* the same for the compressed payload; NULL with codec none */
 	void *zstd;
 };
@@ -61,13 +64,14 @@ int32_t frame_encoder_init(struct frame_encoder *encoder, enum checkpoint_codec 
 void frame_encoder_done(struct frame_encoder *encoder);
 /* Where the next payload is to be put: FRAME_RAW_FILL bytes. */
 uint8_t *frame_encoder_payload(struct frame_encoder *encoder);
-/* The frame around raw_len bytes of payload; valid until the next call. A payload that does not shrink is stored as it is. */
+/* The frame around raw_len bytes of payload; valid until the next call. A payload that does not shrink is stored as
+ * it is. */
 sb_slice frame_encode(struct frame_encoder *encoder, enum frame_type type, uint32_t raw_len, uint32_t count,
 		      uint64_t number);
 
 struct frame_decoder {
 	uint8_t *frame; /* FRAME_BYTES_MAX: the caller puts header, payload and checksum here */
-	uint8_t *raw;   /* FRAME_RAW_MAX */
+	uint8_t *raw; /* FRAME_RAW_MAX */
 	void *zstd;
 };
 

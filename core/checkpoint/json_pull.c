@@ -14,10 +14,10 @@
 enum {
 	EXPECT_VALUE,
 	EXPECT_VALUE_OR_END, /* behind '[' */
-	EXPECT_NAME_OR_END,  /* behind '{' */
+	EXPECT_NAME_OR_END, /* behind '{' */
 	EXPECT_COMMA_OR_END, /* behind a value in a container */
-	EXPECT_STRING,       /* inside a string */
-	EXPECT_NOTHING,      /* behind the outermost value */
+	EXPECT_STRING, /* inside a string */
+	EXPECT_NOTHING, /* behind the outermost value */
 };
 
 #define END_OF_INPUT (-1)
@@ -452,9 +452,12 @@ int32_t json_pull_plain_piece(struct json_pull *pull, sb_slice *ret_piece, sb_er
 
 static const char *token_name(enum json_token token)
 {
-	static const char *const names[] = {"an object", "the end of an object", "an array", "the end of an array",
-					    "a member",  "a string",             "a number", "true",
-					    "false",     "null",                 "the end"};
+	static const char *const names[] = {"an object", "the end of an object",
+					    "an array",	 "the end of an array",
+					    "a member",	 "a string",
+					    "a number",	 "true",
+					    "false",	 "null",
+					    "the end"};
 
 	return names[token];
 }

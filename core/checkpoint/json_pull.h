@@ -70,7 +70,8 @@ void json_pull_init_behind_member(struct json_pull *pull, json_fill_fn fill, voi
 int64_t json_pull_offset(const struct json_pull *pull);
 
 int32_t json_pull_next(struct json_pull *pull, enum json_token *ret_token, sb_error *err);
-/* The next piece of the string at hand, escapes decoded; an empty one is its end. Not yet checked for UTF-8. Valid until the next call. */
+/* The next piece of the string at hand, escapes decoded; an empty one is its end. Not yet checked for UTF-8. Valid
+ * until the next call. */
 int32_t json_pull_piece(struct json_pull *pull, sb_slice *ret_piece, sb_error *err);
 /* The same, quicker, for a consumer whose alphabet has neither backslash nor control characters and who refuses
  * them itself: they are passed on as they are. */

@@ -16,10 +16,10 @@ enum checkpoint_kind { CHECKPOINT_FULL, CHECKPOINT_INCREMENTAL };
 
 /* One partition of the input. */
 struct partition_meta {
-	char *name;          /* path, "-" or "generator" */
-	int64_t offset;      /* of the next record: "Offsets" has it under the partition's number */
+	char *name; /* path, "-" or "generator" */
+	int64_t offset; /* of the next record: "Offsets" has it under the partition's number */
 	int64_t watermark_ms; /* highest event time seen; INT64_MIN: none yet */
-	int64_t head_bytes;  /* see stream/source.h, struct source_identity */
+	int64_t head_bytes; /* see stream/source.h, struct source_identity */
 	uint64_t head_hash;
 	int64_t size;
 	int64_t generator_users, generator_count; /* users 0: no generator */
@@ -45,9 +45,9 @@ struct checkpoint_meta {
 	char *backend_id, *backend_version;
 	uint32_t key_groups;
 	uint32_t tasks;
-	char *ttl_clock;    /* "wall" or "event" */
-	int64_t cut_ms;     /* the time by which expiry was decided at the cut */
-	uint64_t events;    /* processed since the job's first start */
+	char *ttl_clock; /* "wall" or "event" */
+	int64_t cut_ms; /* the time by which expiry was decided at the cut */
+	uint64_t events; /* processed since the job's first start */
 	struct partition_meta *partitions;
 	uint64_t partition_count;
 	struct output_meta *outputs;
@@ -60,7 +60,7 @@ struct checkpoint_totals {
 	uint64_t entries;
 	uint64_t key_bytes, value_bytes;
 	struct hash128 state_digest; /* of the logical state: the same under any backend, in any order */
-	uint64_t state_data_bytes;   /* length of the StateData string */
+	uint64_t state_data_bytes; /* length of the StateData string */
 };
 
 void metadata_done(struct checkpoint_meta *meta);

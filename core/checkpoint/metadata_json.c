@@ -364,7 +364,8 @@ static bool parse_timestamp(const char *text, int64_t *ret_ns)
 		   &nanos, &length) != 7 ||
 	    length != 30 || text[length] || month < 1 || month > 12 || day < 1)
 		return false;
-	seconds = time_days_from_civil(year, (unsigned)month, (unsigned)day) * 86400 + hour * 3600 + minute * 60 + second;
+	seconds =
+		time_days_from_civil(year, (unsigned)month, (unsigned)day) * 86400 + hour * 3600 + minute * 60 + second;
 	if (__builtin_mul_overflow(seconds, INT64_C(1000000000), ret_ns) ||
 	    __builtin_add_overflow(*ret_ns, nanos, ret_ns))
 		return false;
@@ -415,7 +416,8 @@ static int32_t read_offsets(struct json_pull *pull, struct checkpoint_meta *meta
 			return SB_OK;
 		snprintf(expected, sizeof(expected), "%" PRIu64, meta->partition_count);
 		if (strcmp(pull->name, expected) != 0)
-			return json_pull_fail(pull, err, "offset \"%.64s\" where \"%s\" should be", pull->name, expected);
+			return json_pull_fail(pull, err, "offset \"%.64s\" where \"%s\" should be", pull->name,
+					      expected);
 		TRY(grow((void **)&meta->partitions, meta->partition_count, sizeof(*meta->partitions), err));
 		meta->partition_count++;
 		TRY(json_read_i64(pull, &meta->partitions[meta->partition_count - 1].offset, err));

@@ -12,7 +12,8 @@
 
 #define NAMESAKES_MAX 100
 
-/* The rename itself, under the first free name: a file that was mended, moved back and is damaged again gets "….json.1". */
+/* The rename itself, under the first free name: a file that was mended, moved back and is damaged again gets
+ * "….json.1". */
 static int32_t move_aside(struct checkpoint_store *store, const char *from, const char *dir, const char *id,
 			  sb_error *err)
 {

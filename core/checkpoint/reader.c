@@ -135,7 +135,8 @@ int32_t checkpoint_reader_verify_digest(struct checkpoint_reader *reader, sb_err
 	return check_digest(reader, err);
 }
 
-/* A flipped bit in the version must not make a damaged file a newer one, on which everything would stop: the digest decides. */
+/* A flipped bit in the version must not make a damaged file a newer one, on which everything would stop: the digest
+ * decides. */
 static int32_t refuse_newer(struct checkpoint_reader *reader, uint64_t version, sb_error *err)
 {
 	TRY(check_digest(reader, err));
@@ -160,7 +161,8 @@ static int32_t read_head(struct checkpoint_reader *reader, sb_error *err)
 	return SB_OK;
 }
 
-/* A checkpoint that was renamed, or copied over another one, is not the one that its name promises. Files that are not called like a
+/* A checkpoint that was renamed, or copied over another one, is not the one that its name promises. Files that are
+ * not called like a
  * checkpoint (an export) may have any name. */
 static int32_t check_name(const struct checkpoint_reader *reader, sb_error *err)
 {
@@ -171,7 +173,8 @@ static int32_t check_name(const struct checkpoint_reader *reader, sb_error *err)
 
 	if (!checkpoint_id_parse(name, &number, &rest) || strncmp(rest, CHECKPOINT_SUFFIX, 5) != 0)
 		return SB_OK;
-	if (strlen(reader->meta.id) != (size_t)(rest - name) || memcmp(reader->meta.id, name, (size_t)(rest - name)) != 0)
+	if (strlen(reader->meta.id) != (size_t)(rest - name) ||
+	    memcmp(reader->meta.id, name, (size_t)(rest - name)) != 0)
 		return error_set(err, SB_ERR_CORRUPT, "%s is damaged: it holds %s", reader->subject, reader->meta.id);
 	return SB_OK;
 }

@@ -10,8 +10,11 @@
 
 struct checkpoint_reader;
 
-/* Reads the head and the tail of the file: cheap, whatever its size. Checks form, not the digest. meta and totals live as long as the
- * reader. */
+/* Reads the head and the tail of the file: cheap, whatever its size. Checks form, not the digest, except that a newer
+ * format version is
+ * believed only behind a right one. A file called checkpoint-<n>.json must hold that id; one with another name (an
+ * export) may hold any.
+ * meta and totals live as long as the reader. */
 int32_t checkpoint_reader_open(struct io *io, const char *path, struct checkpoint_reader **ret_reader, sb_error *err);
 void checkpoint_reader_close(struct checkpoint_reader *reader);
 const struct checkpoint_meta *checkpoint_reader_meta(const struct checkpoint_reader *reader);
@@ -38,7 +41,8 @@ struct checkpoint_item {
 	int64_t expiry_ms;
 };
 
-/* Checks frame checksums, ids against the schema, value sizes of struct states, key groups, counts and the state digest (at ITEM_END). */
+/* Checks frame checksums, ids against the schema, value sizes of struct states, key groups, counts and the state
+ * digest (at ITEM_END). */
 int32_t checkpoint_reader_next(struct checkpoint_reader *reader, struct checkpoint_item *ret_item, sb_error *err);
 
 /* Opens, checks the digest, reads all items: what "verify" means. */

@@ -24,7 +24,7 @@ struct item_stream {
 	struct file_source source;
 	struct base64_decoder outer, inner;
 	uint8_t *envelope_bytes; /* what pull is working on */
-	uint8_t *inner_bytes;    /* decoded, [inner_at, inner_end) not yet taken */
+	uint8_t *inner_bytes; /* decoded, [inner_at, inner_end) not yet taken */
 	size_t inner_at, inner_end;
 	bool string_ended;
 	struct json_pull pull;
@@ -45,7 +45,7 @@ struct item_stream {
 struct checkpoint_reader {
 	struct io *io;
 	char *path;
-	char *subject;          /* "checkpoint file <path>" */
+	char *subject; /* "checkpoint file <path>" */
 	char *envelope_subject; /* "StateData of checkpoint file <path>" */
 	int fd;
 	int64_t size;

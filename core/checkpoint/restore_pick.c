@@ -2,8 +2,10 @@
  *
  * A candidate's digest is checked over the whole file before its first item is handed out: one more pass of
  * reading, at the speed of SHA-256, so that a restore that has begun to load state does not find out half-way
- * that it must begin again with another file. The frames' own checks run while they are read. They can fail behind a good
- * digest only when the writer was faulty (or the disk fails in between); the caller may then quarantine that file and ask again. */
+ * that it must begin again with another file. The frames' own checks run while they are read. They can fail behind a
+ * good
+ * digest only when the writer was faulty (or the disk fails in between); the caller may then quarantine that file and
+ * ask again. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

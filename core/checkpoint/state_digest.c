@@ -50,8 +50,7 @@ static int32_t raw_key(struct state_digest *digest, sb_slice user_part, sb_slice
 
 int32_t state_digest_check(struct state_digest *digest, const struct snapshot_entry *entry, sb_error *err)
 {
-	const struct schema_state *state =
-		entry->state_id < SCHEMA_STATES_MAX ? digest->states[entry->state_id] : NULL;
+	const struct schema_state *state = entry->state_id < SCHEMA_STATES_MAX ? digest->states[entry->state_id] : NULL;
 	sb_slice key = entry->user_part;
 	uint32_t group;
 

@@ -59,7 +59,8 @@ static int32_t remove_temporaries(struct checkpoint_store *store, uint64_t newes
 		if (io_unlink(store->io, path, &removal) != SB_OK)
 			store_warn(store, "Cannot remove what an interrupted checkpoint left", name, &removal);
 		else
-			LOG(store->log, SB_LOG_INFO, "Removed what an interrupted checkpoint left", LOG_S("file", name));
+			LOG(store->log, SB_LOG_INFO, "Removed what an interrupted checkpoint left",
+			    LOG_S("file", name));
 	}
 	return SB_OK;
 }
@@ -129,8 +130,8 @@ static int newest_first(const void *a, const void *b)
 }
 
 /* Fills in one reference; *ret_is_one false when it is gone, or no regular file. */
-static int32_t examine(struct checkpoint_store *store, const char *name, uint64_t number, struct checkpoint_ref *ret_ref,
-		       bool *ret_is_one, sb_error *err)
+static int32_t examine(struct checkpoint_store *store, const char *name, uint64_t number,
+		       struct checkpoint_ref *ret_ref, bool *ret_is_one, sb_error *err)
 {
 	AUTO(free_memory) char *path = join(store->dir, name, "");
 	struct stat st;
@@ -204,8 +205,8 @@ int32_t checkpoint_store_next_id(struct checkpoint_store *store, struct clock *c
 	TRY(highest_number(store, quarantine, &highest, err));
 	if (highest == UINT64_MAX)
 		return error_set(err, SB_ERR_NO_SPACE,
-				 "no checkpoint id is left above checkpoint-%" PRIu64 ": move that file out of %s", highest,
-				 store->dir);
+				 "no checkpoint id is left above checkpoint-%" PRIu64 ": move that file out of %s",
+				 highest, store->dir);
 	store->last_number = now > 0 && (uint64_t)now > highest ? (uint64_t)now : highest + 1;
 	checkpoint_id_format(store->last_number, ret_id);
 	return SB_OK;

@@ -35,23 +35,30 @@ int32_t checkpoint_store_list(struct checkpoint_store *store, struct checkpoint_
 /* Full path of an id; malloc'ed, NULL when memory is out. */
 char *checkpoint_store_path(const struct checkpoint_store *store, const char *id);
 
-/* An id that is above every id in the directory (quarantined ones included) and every id handed out before, whatever the clock does. */
+/* An id that is above every id in the directory (quarantined ones included) and every id handed out before, whatever
+ * the clock does. */
 int32_t checkpoint_store_next_id(struct checkpoint_store *store, struct clock *clock, char ret_id[CHECKPOINT_ID_BYTES],
 				 sb_error *err);
 
-/* Opens the newest checkpoint whose digest verifies, or the one called id (not NULL), positioned before its first item. A damaged one is moved to
- * quarantine/ (with quarantine true: the job's restore; tools only pass over it), with a loud line, and the next older is tried; one asked for by id is
+/* Opens the newest checkpoint whose digest verifies, or the one called id (not NULL), positioned before its first
+ * item. A damaged one is moved to
+ * quarantine/ (with quarantine true: the job's restore; tools only pass over it), with a loud line, and the next
+ * older is tried; one asked for by id is
  * an error and stays where it is. *ret_damaged counts those passed over, and is set with SB_ERR_NOT_FOUND, too.
- * SB_ERR_NOT_FOUND when there is none (the sentence tells how many were damaged); SB_ERR_INCOMPATIBLE at once for a newer format, no falling back;
+ * SB_ERR_NOT_FOUND when there is none (the sentence tells how many were damaged); SB_ERR_INCOMPATIBLE at once for a
+ * newer format, no falling back;
  * SB_ERR_IO when a file cannot be read at all: not damaged, so no falling back either. */
 int32_t checkpoint_store_open_newest(struct checkpoint_store *store, const char *id, bool quarantine,
 				     struct checkpoint_reader **ret_reader, uint64_t *ret_damaged, sb_error *err);
 
-/* Keeps the newest keep (>= 1) checkpoints and removes older ones, the oldest first; and, with the lock held, temporaries of ids
- * below the newest checkpoint's, which failed writers could not remove. A failure to remove is logged and is no error of the job. */
+/* Keeps the newest keep (>= 1) checkpoints and removes older ones, the oldest first; and, with the lock held,
+ * temporaries of ids
+ * below the newest checkpoint's, which failed writers could not remove. A failure to remove is logged and is no error
+ * of the job. */
 int32_t checkpoint_store_collect(struct checkpoint_store *store, uint64_t keep, uint64_t *ret_removed, sb_error *err);
 
-/* Moves a checkpoint to quarantine/, replacing nothing: for a restore that found its items wrong behind a good digest. */
+/* Moves a checkpoint to quarantine/, replacing nothing: for a restore that found its items wrong behind a good
+ * digest. */
 int32_t checkpoint_store_quarantine(struct checkpoint_store *store, const char *id, sb_error *err);
 
 /* True when quarantine/ holds something: a sign that there was state. */

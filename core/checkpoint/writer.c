@@ -35,7 +35,7 @@ struct checkpoint_writer {
 	enum stage stage;
 	bool first; /* of the providers, or of the snapshots */
 	uint64_t frame_number;
-	uint32_t raw_len, raw_count;   /* in the frame that is being filled */
+	uint32_t raw_len, raw_count; /* in the frame that is being filled */
 	uint64_t snapshot_entries;
 	int64_t state_data_begin;
 	struct checkpoint_totals totals;
@@ -95,11 +95,14 @@ static int32_t make_paths(struct checkpoint_writer *writer, const char *dir, sb_
 static int32_t write_head(struct checkpoint_writer *writer, enum checkpoint_codec codec, sb_error *err)
 {
 	AUTO(buffer_done) struct buffer header = BUFFER_INIT;
+	int32_t status;
 
 	TRY(metadata_write_header(writer->meta, codec, &header, err));
 	TRY(io_open(writer->io, writer->dir, O_RDONLY | O_DIRECTORY, 0, &writer->dir_fd, err));
-	TRY(file_sink_open(&writer->file, writer->io, writer->tmp_path, err));
-	writer->created = true;
+	status = file_sink_open(&writer->file, writer->io, writer->tmp_path, err);
+	/* An open that failed may have made the file all the same; but one that was there before is not ours. */
+	writer->created = status == SB_OK || err->sys_errno != EEXIST;
+	TRY(status);
 	TRY(file_sink_write(&writer->file, buffer_slice(&header), err));
 	writer->state_data_begin = writer->file.total;
 	return envelope_write_text(&writer->envelope, "{\"provider_state\":{", err);
@@ -161,8 +164,8 @@ static int32_t close_string(struct checkpoint_writer *writer, sb_error *err)
 static int32_t write_provider(struct checkpoint_writer *writer, const char *name, sb_slice bytes, sb_error *err)
 {
 	if (bytes.len > CHECKPOINT_PROVIDER_MAX)
-		return error_set(err, SB_ERR_NO_SPACE, "the snapshot of %s has %llu bytes, at most %u are allowed", name,
-				 (unsigned long long)bytes.len, CHECKPOINT_PROVIDER_MAX);
+		return error_set(err, SB_ERR_NO_SPACE, "the snapshot of %s has %llu bytes, at most %u are allowed",
+				 name, (unsigned long long)bytes.len, CHECKPOINT_PROVIDER_MAX);
 	TRY(open_string(writer, name, err));
 	TRY(snapshot_write(&writer->envelope, bytes, err));
 	return close_string(writer, err);
@@ -204,7 +207,8 @@ int32_t checkpoint_writer_snapshot_begin(struct checkpoint_writer *writer, const
 /* What lies in the frame buffer leaves as one frame. */
 static int32_t write_frame(struct checkpoint_writer *writer, enum frame_type type, sb_error *err)
 {
-	sb_slice frame = frame_encode(&writer->frames, type, writer->raw_len, writer->raw_count, writer->frame_number++);
+	sb_slice frame =
+		frame_encode(&writer->frames, type, writer->raw_len, writer->raw_count, writer->frame_number++);
 
 	writer->raw_len = 0;
 	writer->raw_count = 0;
@@ -320,8 +324,10 @@ static int32_t write_tail(struct checkpoint_writer *writer, sb_error *err)
 	return file_sink_write(&writer->file, slice_of_text(CHECKPOINT_FILE_END), err);
 }
 
-/* Takes the final name away again, if it is our file that has it: a rename that failed may have happened all the same, and
- * after one whose directory cannot be synced nobody knows what the disk holds. What failed shall not be there, as far as
+/* Takes the final name away again, if it is our file that has it: a rename that failed may have happened all the
+ * same, and
+ * after one whose directory cannot be synced nobody knows what the disk holds. What failed shall not be there, as far
+ * as
  * that is in our hands; should it come back after a crash, it is whole and fit to be restored (README.md). */
 static void take_name_back(struct checkpoint_writer *writer)
 {

@@ -1,8 +1,12 @@
 /* sbhost: the first word chooses the command; without one, or with an option first, it is run. */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/nearest.h"
 #include "base/slice.h"
@@ -44,10 +48,36 @@ static int unknown_command(const char *name)
 	return EXIT_USAGE;
 }
 
+/* A descriptor that was closed when we were started would be given to the next file that is opened, and records or log lines would
+ * go into a checkpoint. What takes its place fails where it is used: standard output cannot be written, standard input
+ * not read. */
+static void fill_standard_descriptors(void)
+{
+	static const int modes[] = {O_WRONLY, O_RDONLY, O_WRONLY};
+
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd]) != fd)
+			_exit(EXIT_RUN_FAILED);
+}
+
+/* What help and the like have printed counts only when it arrived. */
+static void flush_standard_output(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return;
+	fprintf(stderr, "sbhost: cannot write standard output: %s\n", strerror(errno));
+	_exit(EXIT_RUN_FAILED);
+}
+
 int main(int argc, char **argv)
 {
+	static char run_name[] = "sbhost run"; /* as usage errors call it */
+
+	fill_standard_descriptors();
+	atexit(flush_standard_output);
 	umask(077); /* state and checkpoints are the user's own */
 	signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of write, reported like any other */
+	signal(SIGXFSZ, SIG_IGN); /* and so is a file that has reached its limit */
 	if (argc < 2 || (argv[1][0] == '-' && strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "--version") != 0))
 		return command_run(argc, argv);
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
@@ -59,7 +89,10 @@ int main(int argc, char **argv)
 		return EXIT_DONE;
 	}
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		if (strcmp(argv[1], commands[i].name) == 0)
+		if (strcmp(argv[1], commands[i].name) == 0) {
+			if (commands[i].main == command_run)
+				argv[1] = run_name;
 			return commands[i].main(argc - 1, argv + 1);
+		}
 	return unknown_command(argv[1]);
 }

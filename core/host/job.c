@@ -111,19 +111,41 @@ static int32_t open_pipeline(struct job *job, sb_error *err)
 	return status;
 }
 
+static int32_t start_state(struct job *job, sb_error *err)
+{
+	job->refusal = JOB_BAD_CONFIG;
+	TRY(restore_choose(job, err));
+	TRY(open_inputs(job, err));
+	TRY(state_dir_open_backends(job, err));
+	job->refusal = JOB_FAILED;
+	return restore_state(job, err);
+}
+
+/* The newest checkpoint whose digest is right and whose entries can all be read. One that was asked for by its id has no
+ * substitute. */
+static int32_t start_from_newest_good(struct job *job, sb_error *err)
+{
+	int32_t status = start_state(job, err);
+
+	while (status != SB_OK && job->checkpoint_damaged && job->config->restore == RESTORE_LATEST) {
+		sb_error cause = *err;
+
+		TRY(restore_set_aside(job, &cause, err));
+		status = start_state(job, err);
+	}
+	return status;
+}
+
 static int32_t run(struct job *job, sb_error *err)
 {
 	TRY(load_plugins(job, err));
 	LOG(job->config->log, SB_LOG_INFO, "Starting sbhost", LOG_S("version", SBHOST_VERSION),
 	    LOG_S("backend", job->backend->id), LOG_S("operator", job->operator->id));
 	TRY(check_event_time(job, err));
+	TRY(check_paths(job->config, err));
 	TRY(open_directories(job, err));
 	TRY(init_tasks(job, err));
-	TRY(restore_choose(job, err));
-	TRY(open_inputs(job, err));
-	TRY(state_dir_open_backends(job, err));
-	job->refusal = JOB_FAILED;
-	TRY(restore_state(job, err));
+	TRY(start_from_newest_good(job, err));
 	job->refusal = JOB_BAD_CONFIG;
 	TRY(open_outputs(job, err));
 	checkpoint_reader_close(job->checkpoint);

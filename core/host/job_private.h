@@ -1,4 +1,4 @@
-/* Shared by the host's files: job.c (life), open_inputs.c, state_dir.c, restore.c, control.c. */
+/* Shared by the host's files: job.c (life), check_paths.c, open_inputs.c, state_dir.c, restore.c, control.c. */
 #ifndef HOST_JOB_PRIVATE_H
 #define HOST_JOB_PRIVATE_H
 
@@ -35,10 +35,14 @@ struct job {
 	uint64_t partition_count;
 	struct output output, dead_letters;
 	struct checkpoint_reader *checkpoint; /* being restored, or NULL on a fresh start */
+	bool checkpoint_damaged; /* found so while its entries were read */
 	uint64_t restored_events;
 	char restored_id[CHECKPOINT_ID_BYTES];
 	struct pipeline *pipeline;
 };
+
+/* check_paths.c: SB_ERR_CONFIG when one file or directory would be lost to another's sake. */
+int32_t check_paths(const struct job_config *config, sb_error *err);
 
 /* state_dir.c: the live directory is scratch, made anew at every start. */
 int32_t state_dir_open(struct job *job, sb_error *err);
@@ -51,8 +55,10 @@ void state_dir_close_backends(struct job *job);
 
 /* restore.c: finds the checkpoint, or decides that the start is a fresh one. */
 int32_t restore_choose(struct job *job, sb_error *err);
-/* Loads the state into fresh backends; takes an older checkpoint when the chosen one turns out damaged. */
+/* Loads the state into fresh backends. Sets checkpoint_damaged when the cause of a failure is the checkpoint. */
 int32_t restore_state(struct job *job, sb_error *err);
+/* Sets the damaged checkpoint aside and takes back all that was done with it, so that the next older one can be chosen. */
+int32_t restore_set_aside(struct job *job, const sb_error *cause, sb_error *err);
 
 /* open_inputs.c: sources at their offsets, outputs cut back. */
 int32_t open_inputs(struct job *job, sb_error *err);

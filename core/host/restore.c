@@ -164,6 +164,7 @@ static int32_t slice_providers(struct job_task *task, sb_error *err)
 
 	if (task->part_count == 0)
 		return SB_OK;
+	free(task->parts);
 	task->parts = calloc(task->part_count, sizeof(*task->parts));
 	if (!task->parts)
 		return error_no_memory(err);
@@ -180,7 +181,12 @@ static int32_t load_items(struct job *job, struct load *loads, sb_error *err)
 	struct checkpoint_item item;
 
 	do {
-		TRY(checkpoint_reader_next(job->checkpoint, &item, err));
+		int32_t status = checkpoint_reader_next(job->checkpoint, &item, err);
+
+		if (status != SB_OK) {
+			job->checkpoint_damaged = status == SB_ERR_CORRUPT;
+			return status;
+		}
 		if (item.kind == ITEM_PROVIDER)
 			TRY(keep_provider(job, &item, err));
 		if (item.kind == ITEM_ENTRY) {
@@ -208,6 +214,25 @@ static int32_t load_checkpoint(struct job *job, sb_error *err)
 		arena_done(&loads[i].arena);
 	free(loads);
 	return status;
+}
+
+/* The digest was right, so this is no broken disk but a writer's bug or a forgery: rare, and still no reason to stay down. */
+int32_t restore_set_aside(struct job *job, const sb_error *cause, sb_error *err)
+{
+	checkpoint_reader_close(job->checkpoint);
+	job->checkpoint = NULL;
+	job->checkpoint_damaged = false;
+	close_inputs(job);
+	state_dir_close_backends(job);
+	for (uint32_t i = 0; i < job->config->parallelism; i++) {
+		buffer_clear(&job->tasks[i].provider);
+		job->tasks[i].part_count = 0;
+	}
+	schema_done(&job->schema);
+	TRY(schema_from_component(job->operator, job->config->ttl_ms, &job->schema, err));
+	LOG(job->config->log, SB_LOG_ERROR, "Damaged checkpoint set aside", LOG_S("id", job->restored_id),
+	    LOG_S("error", cause->message));
+	return checkpoint_store_quarantine(job->store, job->restored_id, err);
 }
 
 int32_t restore_state(struct job *job, sb_error *err)

@@ -192,7 +192,7 @@ int32_t io_mkdir_p(struct io *io, const char *path, sb_error *err)
 	text = (char *)buffer_text(&copy);
 	if (!text)
 		return buffer_check(&copy, err);
-	for (char *at = text + 1; status == SB_OK && (at = strchr(at, '/')); at++) {
+	for (char *at = text + (*text == '/'); status == SB_OK && (at = strchr(at, '/')); at++) {
 		*at = 0;
 		status = mkdir_one(io, text, err);
 		*at = '/';

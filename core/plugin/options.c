@@ -77,6 +77,10 @@ void option_append_range(const sb_option *option, struct buffer *out)
 		return;
 	}
 	append_number(out, option->type, option->min);
+	if (option->max == INT64_MAX) {
+		buffer_append_text(out, " or more");
+		return;
+	}
 	buffer_append_text(out, " to ");
 	append_number(out, option->type, option->max);
 }

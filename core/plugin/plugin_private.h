@@ -2,7 +2,7 @@
  *
  *   find.c       a short name becomes a path
  *   vet.c        the path and its permissions; the file is opened, and held open
- *   elf.c        the bytes: a whole shared object for this machine, with our entry and note
+ *   elf*.c       the bytes: a whole shared object for this machine, with our entry and note
  *   load.c       dlopen and the entry function, the first code of the plugin that runs
  *   normalize.c  the descriptor, copied to our own sizes and checked member by member, with
  *                declared_options.c, declared_fields.c and declared_states.c for its parts
@@ -115,7 +115,7 @@ void stubs_fill_backend(sb_backend_ops *ops);
 
 /* Parses and range-checks a value; on failure appends what is wrong with it ("is not a size (…)") to reason. */
 bool option_parse(const sb_option *option, sb_slice text, sb_option_value *ret_value, struct buffer *reason);
-/* "64KiB to 64GiB"; nothing when there is no limit. */
+/* "64KiB to 64GiB", "1 or more"; nothing when there is no limit. */
 void option_append_range(const sb_option *option, struct buffer *out);
 bool option_has_range(const sb_option *option);
 

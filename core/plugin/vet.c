@@ -45,8 +45,8 @@ static int32_t check_directory(const char *path, const struct stat *st, sb_error
 	if ((st->st_mode & WRITABLE_BY_OTHERS) && !(st->st_mode & S_ISVTX))
 		return error_set(
 			err, SB_ERR_INVALID,
-			"directory %s can be written by others (mode %04o), who could exchange the plugin below it: "
-			"run chmod go-w %s, or move the plugin",
+			"directory %s can be written by others (mode %04o), who could exchange what is in it: run chmod "
+			"go-w %s, or move the plugin",
 			path, (unsigned)(st->st_mode & 07777), path);
 	return SB_OK;
 }
@@ -70,7 +70,8 @@ static int32_t check_parents(struct io *io, const char *path, sb_error *err)
 		if (!exists || !S_ISDIR(st.st_mode))
 			return error_set(err, SB_ERR_BUSY,
 					 "directory %s was exchanged while it was examined: try again", parent);
-		TRY(check_directory(parent, &st, err));
+		if (check_directory(parent, &st, err) != SB_OK)
+			return error_prefix(err, "plugin %s", path);
 		if (slash == parent)
 			break;
 	}

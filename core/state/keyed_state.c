@@ -281,6 +281,8 @@ int32_t keyed_state_check_call(struct keyed_state *ks, uint32_t state, uint64_t 
 	if (__builtin_expect(state < ks->config.schema->count && event < ks->batch, 1) &&
 	    ks->config.schema->states[state].kind == kind)
 		return ks->failure;
+	if (ks->failure != SB_OK)
+		return ks->failure;
 	error_set(&err, SB_ERR_INVALID,
 		  "the operator asked for state %u of event %llu as a %s state: its batch has %llu events, and it "
 		  "declares %llu states",
@@ -348,5 +350,5 @@ void keyed_state_get_stats(const struct keyed_state *ks, struct keyed_state_stat
 	*ret_stats = ks->stats;
 	ret_stats->cached_entries = ks->set.count;
 	ret_stats->cached_bytes = ks->set.bytes;
-	ret_stats->dirty_entries = ks->set.dirty_count;
+	ret_stats->dirty_entries = working_set_dirty_count(&ks->set);
 }

@@ -20,7 +20,7 @@
 struct keyed_state;
 
 struct keyed_state_config {
-	struct instance *backend;    /* open; outlives the keyed state */
+	struct instance *backend; /* open; outlives the keyed state */
 	const struct schema *schema; /* outlives it, too */
 	uint32_t key_groups;
 	uint64_t cache_bytes; /* budget of the working set; 0: the batch at hand only */
@@ -28,8 +28,8 @@ struct keyed_state_config {
 
 struct keyed_state_stats {
 	uint64_t gets, puts, deletes; /* by the operator */
-	uint64_t hits, misses;        /* of the working set */
-	uint64_t written_back;        /* operations sent to the backend */
+	uint64_t hits, misses; /* of the working set */
+	uint64_t written_back; /* operations sent to the backend */
 	uint64_t cached_entries, cached_bytes, dirty_entries;
 };
 

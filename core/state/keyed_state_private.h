@@ -11,8 +11,8 @@ struct keyed_state {
 	struct working_set set;
 	uint32_t *struct_states; /* schema indexes of the struct states */
 	uint32_t struct_count;
-	uint32_t *column_of;     /* schema index -> place among struct_states */
-	uint8_t **zero_values;   /* per schema state: the value of a new entry (defaults) */
+	uint32_t *column_of; /* schema index -> place among struct_states */
+	uint8_t **zero_values; /* per schema state: the value of a new entry (defaults) */
 
 	const sb_event *events; /* the batch at hand */
 	const uint64_t *hashes;
@@ -41,6 +41,8 @@ int32_t keyed_state_fetch(struct keyed_state *ks, struct entry **entries, uint64
 int64_t keyed_state_expiry(int64_t clock_ms, int64_t ttl_ms);
 /* write_back.c */
 int32_t write_back_all(struct keyed_state *ks, sb_error *err);
+/* Raw entries only: inside a batch the operator may still hold pointers to struct values. */
+int32_t write_back_raw(struct keyed_state *ks, sb_error *err);
 int32_t write_back_evict(struct keyed_state *ks, sb_error *err);
 
 /* SB_ERR_INVALID, kept, when state or event is not of this batch or state is of another kind. */

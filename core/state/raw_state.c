@@ -32,9 +32,8 @@ static struct entry *find_or_add(struct keyed_state *ks, uint32_t state, uint64_
 	}
 	if (working_set_reserve(&ks->set, 1, err) != SB_OK)
 		return NULL;
-	entry = working_set_find_or_add(&ks->set,
-					working_set_hash(&ks->set, state, composed_user_part(composed)), state,
-					composed_key_group(composed), ks->config.schema->states[state].id,
+	entry = working_set_find_or_add(&ks->set, working_set_hash(&ks->set, state, composed_user_part(composed)),
+					state, composed_key_group(composed), ks->config.schema->states[state].id,
 					composed_user_part(composed), 0);
 	if (!entry)
 		error_no_memory(err);
@@ -182,7 +181,7 @@ int32_t keyed_state_raw_scan(struct keyed_state *ks, uint32_t state, uint64_t ev
 
 	TRY(keyed_state_check_call(ks, state, event, SB_STATE_RAW));
 	/* Own writes must be seen: they go to the backend first. Costly when scans and writes alternate. */
-	status = write_back_all(ks, &err);
+	status = write_back_raw(ks, &err);
 	if (status != SB_OK)
 		return keyed_state_fail(ks, status, &err);
 	bounds.lower = compose(ks, state, event, prefix);

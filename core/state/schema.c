@@ -289,10 +289,11 @@ static int32_t compare_states(const struct schema_state *now, const struct schem
 				 now->kind == SB_STATE_RAW ? "raw" : "a struct");
 	TRY(compare_fields(now, saved, err));
 	if (now->value_size != saved->value_size)
-		return error_set(err, SB_ERR_INCOMPATIBLE,
-				 "a value of state %s has %u bytes in the checkpoint and %u in the operator: restore with "
-				 "the operator that wrote it",
-				 now->name, saved->value_size, now->value_size);
+		return error_set(
+			err, SB_ERR_INCOMPATIBLE,
+			"a value of state %s has %u bytes in the checkpoint and %u in the operator: restore with "
+			"the operator that wrote it",
+			now->name, saved->value_size, now->value_size);
 	return SB_OK;
 }
 

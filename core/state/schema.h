@@ -23,7 +23,7 @@ struct schema_field {
 
 struct schema_state {
 	char *name;
-	uint32_t id;   /* 0 .. SCHEMA_STATES_MAX - 1 */
+	uint32_t id; /* 0 .. SCHEMA_STATES_MAX - 1 */
 	uint32_t kind; /* SB_STATE_* */
 	uint32_t value_size;
 	int64_t ttl_ms; /* > 0, or 0 for none: resolved */
@@ -39,7 +39,8 @@ struct schema {
 /* job_ttl_ms stands in for SB_TTL_JOB. Ids are the indexes. */
 int32_t schema_from_component(const struct component *component, int64_t job_ttl_ms, struct schema *ret_schema,
 			      sb_error *err);
-/* A JSON array of objects: name, id, kind, ttl_ms, value_size, fields [name, type, offset, size, names, default (hex)]. */
+/* A JSON array of objects: name, id, kind, ttl_ms, value_size, fields [name, type, offset, size, names, default
+ * (hex)]. */
 void schema_to_json(const struct schema *schema, struct buffer *out);
 int32_t schema_from_json(sb_slice json, struct schema *ret_schema, sb_error *err);
 void schema_done(struct schema *schema);
@@ -47,11 +48,14 @@ void schema_done(struct schema *schema);
 const struct schema_state *schema_find_id(const struct schema *schema, uint32_t id);
 const struct schema_state *schema_find_name(const struct schema *schema, const char *name);
 
-/* Gives schema's states the ids that saved has for their names, and new ones free ids. SB_ERR_INCOMPATIBLE when a state of saved
- * is not in schema, or its kind or layout differs (fields by name, type, offset, size); the sentence names state and field. */
+/* Gives schema's states the ids that saved has for their names, and new ones free ids. SB_ERR_INCOMPATIBLE when a
+ * state of saved
+ * is not in schema, or its kind or layout differs (fields by name, type, offset, size); the sentence names state and
+ * field. */
 int32_t schema_adopt(struct schema *schema, const struct schema *saved, sb_error *err);
 
-/* Appends the value as a JSON object of its fields (STRUCT), or as a JSON string of escaped bytes (RAW). TIME prints as RFC 3339. */
+/* Appends the value as a JSON object of its fields (STRUCT), or as a JSON string of escaped bytes (RAW). TIME prints
+ * as RFC 3339. */
 int32_t schema_value_to_json(const struct schema_state *state, sb_slice value, struct buffer *out, sb_error *err);
 
 #endif

@@ -18,7 +18,7 @@ static const struct type_name {
 	uint32_t type;
 	const char *name;
 } type_names[] = {
-	{SB_TYPE_BOOL, "bool"},	  {SB_TYPE_I64, "i64"},	    {SB_TYPE_F64, "f64"},   {SB_TYPE_TIME, "time"},
+	{SB_TYPE_BOOL, "bool"},	  {SB_TYPE_I64, "i64"},	    {SB_TYPE_F64, "f64"},     {SB_TYPE_TIME, "time"},
 	{SB_TYPE_INT, "int"},	  {SB_TYPE_UINT, "uint"},   {SB_TYPE_FLOAT, "float"}, {SB_TYPE_ENUM, "enum"},
 	{SB_TYPE_CHARS, "chars"}, {SB_TYPE_BYTES, "bytes"},
 };
@@ -243,8 +243,7 @@ static int32_t fields_from_json(const cJSON *json, struct schema_state *state, s
 	state->fields = calloc((size_t)cJSON_GetArraySize(fields) + 1, sizeof(*state->fields));
 	if (!state->fields)
 		return error_no_memory(err);
-	cJSON_ArrayForEach(field, fields)
-		TRY(field_from_json(field, &state->fields[state->field_count++], err));
+	cJSON_ArrayForEach(field, fields) TRY(field_from_json(field, &state->fields[state->field_count++], err));
 	return SB_OK;
 }
 
@@ -280,8 +279,7 @@ static int32_t states_from_json(const cJSON *json, struct schema *schema, sb_err
 	schema->states = calloc((size_t)cJSON_GetArraySize(json) + 1, sizeof(*schema->states));
 	if (!schema->states)
 		return error_no_memory(err);
-	cJSON_ArrayForEach(state, json)
-		TRY(state_from_json(state, &schema->states[schema->count++], err));
+	cJSON_ArrayForEach(state, json) TRY(state_from_json(state, &schema->states[schema->count++], err));
 	return schema_check(schema, SB_ERR_CORRUPT, err);
 }
 

@@ -51,15 +51,18 @@ static bool is_inline(const struct entry *entry)
 	return entry->value == (const uint8_t *)entry + entry_head_bytes();
 }
 
+uint64_t working_set_entry_bytes(const struct entry *entry)
+{
+	return entry->alloc_bytes + (is_inline(entry) ? 0 : entry->value_cap);
+}
+
 static void free_entry(struct working_set *set, struct entry *entry)
 {
 	uint32_t class = entry->alloc_bytes / POOL_UNIT;
 
-	set->bytes -= entry->alloc_bytes;
-	if (!is_inline(entry)) {
-		set->bytes -= entry->value_cap;
+	set->bytes -= working_set_entry_bytes(entry);
+	if (!is_inline(entry))
 		free(entry->value);
-	}
 	if (class > POOL_CLASSES) {
 		free(entry);
 		return;
@@ -70,7 +73,7 @@ static void free_entry(struct working_set *set, struct entry *entry)
 
 static void free_pool(struct working_set *set)
 {
-	for (uint32_t class = 0; class <= POOL_CLASSES; class++) {
+	for (uint32_t class = 0; class <= POOL_CLASSES; class ++) {
 		while (set->pool[class]) {
 			struct entry *next = set->pool[class]->dirty_next;
 
@@ -89,8 +92,7 @@ void working_set_clear(struct working_set *set)
 		set->count--;
 		free_entry(set, set->slots[i]);
 	}
-	set->dirty_first = set->dirty_last = NULL;
-	set->dirty_count = 0;
+	memset(set->dirty, 0, sizeof(set->dirty));
 }
 
 void working_set_done(struct working_set *set)
@@ -171,8 +173,7 @@ int32_t working_set_reserve(struct working_set *set, uint64_t extra, sb_error *e
 static bool is_entry_of(const struct entry *entry, uint64_t hash, uint32_t state_index, sb_slice user_part)
 {
 	return entry->hash == hash && entry->state_index == state_index &&
-	       entry->key_len == user_part.len + COMPOSED_PREFIX_BYTES &&
-	       memcmp(entry->key + COMPOSED_PREFIX_BYTES, user_part.ptr, user_part.len) == 0;
+	       slice_equal(composed_user_part(entry_key(entry)), user_part);
 }
 
 struct entry *working_set_find(const struct working_set *set, uint64_t hash, uint32_t state_index, sb_slice user_part)
@@ -255,36 +256,45 @@ int32_t working_set_set_value(struct working_set *set, struct entry *entry, sb_s
 	return SB_OK;
 }
 
+static struct dirty_list *dirty_list_of(struct working_set *set, const struct entry *entry)
+{
+	return &set->dirty[is_inline(entry) ? DIRTY_STRUCT : DIRTY_RAW];
+}
+
 void working_set_mark_dirty(struct working_set *set, struct entry *entry)
 {
+	struct dirty_list *list = dirty_list_of(set, entry);
+
 	if (entry->flags & ENTRY_DIRTY)
 		return;
 	entry->flags |= ENTRY_DIRTY;
-	entry->dirty_prev = set->dirty_last;
+	entry->dirty_prev = list->last;
 	entry->dirty_next = NULL;
-	if (set->dirty_last)
-		set->dirty_last->dirty_next = entry;
+	if (list->last)
+		list->last->dirty_next = entry;
 	else
-		set->dirty_first = entry;
-	set->dirty_last = entry;
-	set->dirty_count++;
+		list->first = entry;
+	list->last = entry;
+	list->count++;
 }
 
 void working_set_mark_clean(struct working_set *set, struct entry *entry)
 {
+	struct dirty_list *list = dirty_list_of(set, entry);
+
 	if (!(entry->flags & ENTRY_DIRTY))
 		return;
 	entry->flags &= ~ENTRY_DIRTY;
 	if (entry->dirty_prev)
 		entry->dirty_prev->dirty_next = entry->dirty_next;
 	else
-		set->dirty_first = entry->dirty_next;
+		list->first = entry->dirty_next;
 	if (entry->dirty_next)
 		entry->dirty_next->dirty_prev = entry->dirty_prev;
 	else
-		set->dirty_last = entry->dirty_prev;
+		list->last = entry->dirty_prev;
 	entry->dirty_prev = entry->dirty_next = NULL;
-	set->dirty_count--;
+	list->count--;
 }
 
 /* Moves later members of the probe chain up, so that no hole breaks it. */

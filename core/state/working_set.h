@@ -4,7 +4,7 @@
  * until the budget is full, changed ones reach the backend when they are evicted or at a
  * barrier. Without one it holds the batch at hand and is emptied after it.
  *
- * Invariants: every entry is in the table exactly once; an entry is on the dirty list exactly
+ * Invariants: every entry is in the table exactly once; an entry is on the dirty list of its kind exactly
  * when it is dirty; no entry moves or goes away between working_set_find_or_add and the end of
  * the batch, so pointers into values stay good for an operator's whole process() call.
  *
@@ -20,11 +20,11 @@
 #include "sb_plugin.h"
 #include "state/composed_key.h"
 
-#define ENTRY_PRESENT 1u    /* has a value; else it is known to be absent, or deleted */
-#define ENTRY_DIRTY 2u      /* differs from what the backend has */
+#define ENTRY_PRESENT 1u /* has a value; else it is known to be absent, or deleted */
+#define ENTRY_DIRTY 2u /* differs from what the backend has */
 #define ENTRY_REFERENCED 4u /* used since the clock hand last passed */
-#define ENTRY_FETCHED 8u    /* the backend has been asked, or need not be */
-#define ENTRY_LEAVING 16u   /* chosen for eviction, waiting to be written */
+#define ENTRY_FETCHED 8u /* the backend has been asked, or need not be */
+#define ENTRY_LEAVING 16u /* chosen for eviction, waiting to be written */
 
 struct entry {
 	uint64_t hash;
@@ -34,9 +34,18 @@ struct entry {
 	int64_t expiry_ms;
 	uint32_t flags;
 	uint32_t state_index; /* into the schema */
-	uint32_t key_len;     /* composed */
+	uint32_t key_len; /* composed */
 	uint32_t alloc_bytes; /* of this entry, to give back */
-	uint8_t *key;         /* composed; inline */
+	uint8_t *key; /* composed; inline */
+};
+
+/* Struct values are changed in place until the batch ends, by pointers that the operator holds; raw ones are whole
+ * with each call. So raw entries can be written in the middle of a batch, and struct entries cannot. */
+enum dirty_kind { DIRTY_STRUCT, DIRTY_RAW, DIRTY_KINDS };
+
+struct dirty_list {
+	struct entry *first, *last; /* in the order in which they became dirty */
+	uint64_t count;
 };
 
 struct working_set {
@@ -45,10 +54,9 @@ struct working_set {
 	uint64_t mask; /* slots - 1 */
 	uint64_t count;
 	uint64_t bytes; /* entries and their values, and the table */
-	uint64_t hand;  /* of the clock */
+	uint64_t hand; /* of the clock */
 	uint64_t secret;
-	struct entry *dirty_first, *dirty_last;
-	uint64_t dirty_count;
+	struct dirty_list dirty[DIRTY_KINDS];
 	struct entry *pool[33]; /* freed entries by size class of 32 bytes, linked by dirty_next */
 };
 
@@ -90,6 +98,14 @@ static inline sb_slice entry_key(const struct entry *entry)
 static inline sb_slice entry_value(const struct entry *entry)
 {
 	return (sb_slice){.ptr = entry->value, .len = entry->value_len};
+}
+
+/* What the entry takes from the budget. */
+uint64_t working_set_entry_bytes(const struct entry *entry);
+
+static inline uint64_t working_set_dirty_count(const struct working_set *set)
+{
+	return set->dirty[DIRTY_STRUCT].count + set->dirty[DIRTY_RAW].count;
 }
 
 static inline bool expiry_reached(int64_t expiry_ms, int64_t clock_ms)

@@ -41,10 +41,8 @@ static sb_op op_of(const struct entry *entry)
 {
 	if (!(entry->flags & ENTRY_PRESENT))
 		return (sb_op){.kind = SB_OP_DELETE, .key = entry_key(entry)};
-	return (sb_op){.kind = SB_OP_PUT,
-		       .key = entry_key(entry),
-		       .value = entry_value(entry),
-		       .expiry_ms = entry->expiry_ms};
+	return (sb_op){
+		.kind = SB_OP_PUT, .key = entry_key(entry), .value = entry_value(entry), .expiry_ms = entry->expiry_ms};
 }
 
 /* Writes write_entries[0..n), all dirty, and marks them clean. */
@@ -72,13 +70,28 @@ static int32_t write_entries(struct keyed_state *ks, uint64_t n, sb_error *err)
 	return SB_OK;
 }
 
+static uint64_t collect_dirty(struct keyed_state *ks, enum dirty_kind kind, uint64_t n)
+{
+	for (struct entry *entry = ks->set.dirty[kind].first; entry; entry = entry->dirty_next)
+		ks->write_entries[n++] = entry;
+	return n;
+}
+
 int32_t write_back_all(struct keyed_state *ks, sb_error *err)
 {
-	uint64_t n = 0;
+	uint64_t n;
 
-	TRY(reserve_writes(ks, ks->set.dirty_count, err));
-	for (struct entry *entry = ks->set.dirty_first; entry; entry = entry->dirty_next)
-		ks->write_entries[n++] = entry;
+	TRY(reserve_writes(ks, working_set_dirty_count(&ks->set), err));
+	n = collect_dirty(ks, DIRTY_RAW, collect_dirty(ks, DIRTY_STRUCT, 0));
+	return n ? write_entries(ks, n, err) : SB_OK;
+}
+
+int32_t write_back_raw(struct keyed_state *ks, sb_error *err)
+{
+	uint64_t n;
+
+	TRY(reserve_writes(ks, ks->set.dirty[DIRTY_RAW].count, err));
+	n = collect_dirty(ks, DIRTY_RAW, 0);
 	return n ? write_entries(ks, n, err) : SB_OK;
 }
 
@@ -95,7 +108,7 @@ static uint64_t collect_victims(struct keyed_state *ks, uint64_t target)
 			continue;
 		}
 		victim->flags |= ENTRY_LEAVING;
-		leaving_bytes += victim->alloc_bytes;
+		leaving_bytes += working_set_entry_bytes(victim);
 		ks->write_entries[dirty++] = victim;
 	}
 	return dirty;

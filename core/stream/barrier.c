@@ -176,12 +176,12 @@ static int32_t snapshot_operator(struct task *task, struct cut_task *part, sb_er
 	const sb_operator_ops *ops = &task->operator->component->operator;
 	int32_t status;
 
-	part->operator = task->operator;
+	part->operator= task->operator;
 	if (!ops->snapshot)
 		return SB_OK;
 	part->has_provider = true;
 	instance_expect(err);
-	status = ops->snapshot(task->operator->operator, &writer, err);
+	status = ops->snapshot(task->operator->operator, & writer, err);
 	return status == SB_OK ? SB_OK : instance_fault(task->operator, "snapshot", status, err);
 }
 
@@ -203,24 +203,27 @@ static int32_t snapshot_task(struct task *task, struct cut_task *part, sb_error 
 static int32_t complete(struct pipeline *p, sb_error *err)
 {
 	struct barrier *barrier = &p->barrier;
+	struct checkpoint_cut *cut = barrier->cut;
 
 	TRY(output_flush(p->config.output, err));
-	TRY(describe_output(&barrier->cut->meta, p->config.output, err));
-	barrier->cut->pause_ns = clock_monotonic_ns(p->config.clock) - barrier->first_arrival_ns;
-	coordinator_submit(p->coordinator, barrier->cut);
+	TRY(describe_output(&cut->meta, p->config.output, err));
+	cut->pause_ns = clock_monotonic_ns(p->config.clock) - barrier->first_arrival_ns;
 	barrier->cut = NULL;
 	barrier->arrived = 0;
 	barrier->first_arrival_ns = 0;
 	barrier->generation++;
 	pthread_cond_broadcast(&barrier->released_changed);
+	/* Last: once it is handed over it may be written, and the next one requested, before we go on. */
+	coordinator_submit(p->coordinator, cut);
 	return SB_OK;
 }
 
-/* Without stable iterators, writes would show in the snapshot that is being read. */
-static void wait_until_written(struct pipeline *p)
+/* Without stable iterators, writes would show in the snapshot that is being read. Waits for one checkpoint by its
+ * number: when this thread wakes, the next one may be requested already, and that one waits for us. */
+static void wait_until_written(struct pipeline *p, uint64_t number)
 {
 	pthread_mutex_lock(&p->mutex);
-	while (p->status.checkpoint_running && !p->status.failed && !atomic_load(&p->closing))
+	while (p->ended_checkpoints <= number && !p->status.failed && !atomic_load(&p->closing))
 		pthread_cond_wait(&p->checkpoint_ended, &p->mutex);
 	pthread_mutex_unlock(&p->mutex);
 }
@@ -248,6 +251,6 @@ int32_t barrier_arrive(struct task *task, sb_error *err)
 		pthread_cond_wait(&barrier->released_changed, &barrier->mutex);
 	pthread_mutex_unlock(&barrier->mutex);
 	if (status == SB_OK && !(task->backend->component->flags & SB_BACKEND_STABLE_ITER))
-		wait_until_written(p);
+		wait_until_written(p, generation); /* checkpoints are counted by releases */
 	return status;
 }

@@ -28,12 +28,21 @@ static int32_t sync_parent(struct io *io, const char *path, sb_error *err)
 	return status;
 }
 
+static int32_t refuse_shorter(const struct output *output, int64_t length, int64_t restored_length, sb_error *err)
+{
+	return error_set(err, SB_ERR_CONFIG,
+			 "%s has %lld bytes, but the checkpoint counts on %lld; put the file back, choose another "
+			 "with --%s, or start over with --restore none",
+			 output->path, (long long)length, (long long)restored_length, output->role);
+}
+
 static int32_t cut_back(struct output *output, int64_t restored_length, sb_error *err)
 {
 	struct stat st;
 
 	TRY(io_stat_fd(output->io, output->fd, &st, output->path, err));
-	if (!S_ISREG(st.st_mode)) {
+	output->is_regular = S_ISREG(st.st_mode);
+	if (!output->is_regular) {
 		if (restored_length > 0)
 			return error_set(err, SB_ERR_CONFIG,
 					 "%s is no regular file, so it cannot be cut back to the %lld bytes that the "
@@ -42,10 +51,7 @@ static int32_t cut_back(struct output *output, int64_t restored_length, sb_error
 		return SB_OK;
 	}
 	if (st.st_size < restored_length)
-		return error_set(err, SB_ERR_CONFIG,
-				 "%s has %lld bytes, but the checkpoint counts on %lld; put the file back, choose another "
-				 "with --%s, or start over with --restore none",
-				 output->path, (long long)st.st_size, (long long)restored_length, output->role);
+		return refuse_shorter(output, st.st_size, restored_length, err);
 	TRY(io_truncate(output->io, output->fd, restored_length, output->path, err));
 	return io_seek(output->io, output->fd, restored_length, output->path, err);
 }
@@ -57,6 +63,8 @@ static int32_t open_file(struct output *output, int64_t restored_length, sb_erro
 	int32_t status;
 
 	TRY(io_lstat(output->io, output->path, &st, &exists, err));
+	if (!exists && restored_length > 0)
+		return refuse_shorter(output, 0, restored_length, err);
 	TRY(io_open(output->io, output->path, O_WRONLY | O_CREAT, 0600, &output->fd, err));
 	status = cut_back(output, restored_length, err);
 	if (status == SB_OK && !exists)
@@ -170,13 +178,21 @@ int32_t output_sync(struct output *output, sb_error *err)
 
 	if (output->kind != OUTPUT_FILE)
 		return SB_OK;
+	if (output->sync_failed) {
+		*err = output->sync_error;
+		return err->code;
+	}
 	pthread_mutex_lock(&output->mutex);
-	wanted = output->unsynced;
+	wanted = output->unsynced && output->is_regular;
 	output->unsynced = false;
 	fd = output->fd;
 	pthread_mutex_unlock(&output->mutex);
 	/* Outside the mutex: tasks go on appending while the disk works. */
-	return wanted ? io_fsync(output->io, fd, output->path, err) : SB_OK;
+	if (!wanted || io_fsync(output->io, fd, output->path, err) == SB_OK)
+		return SB_OK;
+	output->sync_failed = true;
+	output->sync_error = *err;
+	return err->code;
 }
 
 int64_t output_length(struct output *output)

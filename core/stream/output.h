@@ -28,6 +28,9 @@ struct output {
 	int64_t length;        /* written and pending */
 	bool lazy;             /* the file is created by the first append */
 	bool unsynced;         /* written since the last sync */
+	bool is_regular;       /* a device or a pipe has nothing to sync or to cut back */
+	bool sync_failed;      /* what the file holds is unknown from then on */
+	sb_error sync_error;
 };
 
 /* path "-": standard output; "none": nothing is kept. restored_length < 0: begun anew (an existing file is emptied). Otherwise the
@@ -40,6 +43,8 @@ void output_close(struct output *output);
 
 int32_t output_append(struct output *output, sb_slice bytes, sb_error *err);
 int32_t output_flush(struct output *output, sb_error *err);
+/* A failed sync is never mended by a later one, since the kernel may have dropped what it could not write: every
+ * later call fails, too. */
 int32_t output_sync(struct output *output, sb_error *err);
 int64_t output_length(struct output *output);
 

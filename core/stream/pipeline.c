@@ -65,6 +65,7 @@ static void checkpoint_ended(void *context, const struct checkpoint_result *resu
 	atomic_store(&p->view_open, false);
 	pthread_mutex_lock(&p->mutex);
 	p->status.checkpoint_running = false;
+	p->ended_checkpoints++;
 	p->status.has_result = true;
 	p->status.result = *result;
 	pthread_cond_broadcast(&p->checkpoint_ended);

@@ -67,6 +67,7 @@ struct pipeline {
 	pthread_mutex_t mutex; /* guards status */
 	pthread_cond_t checkpoint_ended;
 	struct pipeline_status status;
+	uint64_t ended_checkpoints; /* written or failed */
 };
 
 void *reader_run(void *pipeline);

@@ -17,12 +17,13 @@
 
 #define RECORDS_PER_TURN BATCH_EVENTS
 #define TICK_NS INT64_C(1000000000) /* an idle job's backends still purge */
+#define MAX_WAIT_NS (60 * TICK_NS) /* in milliseconds it must fit poll's int */
 
 struct reader {
 	struct pipeline *p;
 	struct batch **batches; /* being filled, one per task; NULL: none yet */
-	sb_value *values;       /* of the record at hand */
-	struct arena arena;     /* for its unescaped strings */
+	sb_value *values; /* of the record at hand */
+	struct arena arena; /* for its unescaped strings */
 	uint32_t key_field, time_field; /* time_field == UINT32_MAX: the operator has none */
 	int64_t next_tick_ns;
 	uint32_t turn; /* the partition that is next */
@@ -264,6 +265,8 @@ static int timeout_ms(const struct reader *r, int64_t due_ns)
 	int64_t now_ns = clock_monotonic_ns(r->p->config.clock);
 	int64_t wait_ns = (due_ns < r->next_tick_ns ? due_ns : r->next_tick_ns) - now_ns;
 
+	if (wait_ns > MAX_WAIT_NS)
+		wait_ns = MAX_WAIT_NS;
 	return wait_ns <= 0 ? 0 : (int)((wait_ns + 999999) / 1000000);
 }
 

@@ -181,6 +181,15 @@ void arena_restore(struct arena *arena, uint32_t id)
 	cls->ready_free += free_slots(slab);
 }
 
+/* With huge pages, giving back a slab splits one, so only a surplus goes that way and whole
+ * areas do the rest. */
+static uint32_t resident_max(const struct arena *arena)
+{
+	uint64_t share = arena->pages->huge ? arena->slab_count / 8 : 0;
+
+	return share > RESIDENT_FREE_MAX ? (uint32_t)share : RESIDENT_FREE_MAX;
+}
+
 void arena_release_slab(struct arena *arena, uint32_t id)
 {
 	struct slab *slab = arena_slab(arena, id);
@@ -200,11 +209,12 @@ void arena_release_slab(struct arena *arena, uint32_t id)
 	arena->resident_free++;
 	if (arena->free_count >= 2 * AREA_SLABS && area_is_free(arena, area)) {
 		remove_area(arena, area);
-	} else if (!arena->pages->huge && arena->resident_free > RESIDENT_FREE_MAX) {
-		/* With huge pages this would split them; there whole areas are given back. */
+	} else if (arena->resident_free > resident_max(arena)) {
 		(void)madvise(arena_at(arena, slab_ref(id, 0)), SLAB_BYTES, MADV_DONTNEED);
 		slab->resident = 0;
 		arena->resident_free--;
+	} else {
+		arena->free_slabs = id; /* in a circular list the tail can be the head: taken again first */
 	}
 }
 

@@ -112,10 +112,10 @@ static struct block_area *area_of(void *block)
 	return (struct block_area *)(void *)((uint8_t *)block - ((uintptr_t)block & (AREA_BYTES - 1)));
 }
 
-static bool has_other_free(const struct blocks *blocks, const struct block_area *area)
+static bool has_other_spare(const struct blocks *blocks, const struct block_area *area)
 {
 	for (const struct block_area *a = blocks->areas; a && a->used < a->capacity; a = a->next) {
-		if (a != area && a->kind == area->kind)
+		if (a != area && a->kind == area->kind && !a->used)
 			return true;
 	}
 	return false;
@@ -133,7 +133,7 @@ void blocks_give(struct blocks *blocks, int kind, void *block)
 	}
 	area->used--;
 	blocks->used_bytes -= blocks_size(kind);
-	if (!area->used && has_other_free(blocks, area)) {
+	if (!area->used && has_other_spare(blocks, area)) {
 		unlink_area(blocks, area);
 		pages_unmap_area(blocks->pages, area);
 	}

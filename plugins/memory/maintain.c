@@ -74,15 +74,15 @@ static bool sweep_slab(sb_backend *backend, uint32_t id, int64_t horizon_ms, uin
 
 /* --- compaction --- */
 
-/* Worth it when the slab is at most half full and its class has a quarter of its slots free, so
- * that each entry moves a bounded number of times. */
+/* Worth it when the slab is at most three quarters full and its class has an eighth of its slots
+ * free: a slot won costs at most three moves, and what iterators leave behind does not add up. */
 static bool is_sparse(const sb_backend *backend, uint32_t id)
 {
 	const struct slab *slab = arena_slab(&backend->arena, id);
 	const struct slab_class *cls = &backend->arena.classes[slab->class];
 
-	return slab->taken && slab->taken <= slab->slot_count / 2 && slab->list_epoch >= cls->ready_since &&
-	       cls->ready_free > cls->slot_total / 4 + cls->floor + slab->slot_count && !backend->snapshot.pin_count &&
+	return slab->taken && slab->taken <= slab->slot_count / 4 * 3 && slab->list_epoch >= cls->ready_since &&
+	       cls->ready_free > cls->slot_total / 8 + cls->floor + slab->slot_count && !backend->snapshot.pin_count &&
 	       !arena_is_sealed(&backend->arena, id);
 }
 

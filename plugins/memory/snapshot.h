@@ -30,9 +30,9 @@
  * Locks. There are none, so there is no lock order.
  *
  * Pins. A pin carries the number of its generation; a record that dies while pins are
- * out waits in limbo until all generations up to that moment are released. Pins that
- * are held for long therefore hold up only what died while they were, not
- * what comes later.
+ * out waits in limbo until all generations up to that moment are released. So pins that
+ * overlap without end do not retain without end. A pin that is held does hold up
+ * everything that dies meanwhile, whether it names it or not.
  *
  * Invariant: a record is given back to the arena only when no pin of its
  * generation or an earlier one is out and no open iterator still has to show it.

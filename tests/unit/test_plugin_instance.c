@@ -50,7 +50,8 @@ static void operator_close(sb_operator *op)
 	script.closed++;
 }
 
-static struct plugin plugin = {.path = "/p.so", .name = "scripted"};
+static char plugin_path[] = "/p.so", plugin_name[] = "scripted";
+static struct plugin plugin = {.path = plugin_path, .name = plugin_name};
 static _Atomic uint32_t open_instances;
 static struct component component = {
 	.plugin = &plugin,

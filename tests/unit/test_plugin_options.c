@@ -15,7 +15,7 @@
 
 static const char *const colors[] = {"red", "green", "blue", NULL};
 
-enum { FLAG, COUNT, LEVEL, RATIO, SIZE, AGE, TEXT, COLOR, PASSWORD, FREE_COUNT, PIN };
+enum { FLAG, COUNT, LEVEL, RATIO, SIZE, AGE, TEXT, COLOR, PASSWORD, FREE_COUNT, PIN, CAPACITY };
 
 static sb_option declared[] = {
 	[FLAG] = OPTION("flag", SB_OPTION_BOOL, .default_text = "no"),
@@ -28,6 +28,7 @@ static sb_option declared[] = {
 	[COLOR] = OPTION("color", SB_OPTION_CHOICE, .default_text = "green", .choices = colors),
 	[PASSWORD] = OPTION("password", SB_OPTION_STRING, .flags = SB_OPTION_SECRET),
 	[FREE_COUNT] = OPTION("free_count", SB_OPTION_I64, .default_text = NULL),
+	[CAPACITY] = OPTION("capacity", SB_OPTION_SIZE, .min = 1024, .max = INT64_MAX),
 	[PIN] = OPTION("pin", SB_OPTION_I64, .flags = SB_OPTION_SECRET, .min = 0, .max = 9999),
 };
 
@@ -184,6 +185,7 @@ Test(plugin_options, values_out_of_range_are_refused_with_the_range)
 	assert_refused("ratio=1.50001", "is out of range: 0 to 1.5");
 	assert_refused("size=4095", "is out of range: 4KiB to 1GiB");
 	assert_refused("age=8d", "is out of range: 1ms to 7d");
+	assert_refused("capacity=5", "is out of range: 1KiB or more");
 	assert_refused("level=-1", "is out of range: 0 to 9");
 }
 

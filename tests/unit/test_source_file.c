@@ -449,7 +449,8 @@ Test(source_file, standard_input_from_a_file_begins_where_it_stands_and_rewinds)
 
 Test(source_file, a_pipe_is_read_on_and_its_offsets_go_on)
 {
-	struct source_identity identity = {.name = "-", .size = -1};
+	char name[] = "-";
+	struct source_identity identity = {.name = name, .size = -1};
 	struct source_record record;
 	struct source *source;
 	int ends[2];

@@ -1,0 +1,226 @@
+/* See failing_io.h. */
+#include "failing_io.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+enum verdict { PASS_ON, CUT_SHORT, FAIL_BEFORE, FAIL_BEHIND };
+
+static struct failing_io *self(struct io *io)
+{
+	return io->context;
+}
+
+static enum verdict judge(struct io *io, enum io_call call)
+{
+	struct failing_io *failing = self(io);
+
+	failing->count[call]++;
+	if (!(failing->mask & IO_ONLY(call)))
+		return PASS_ON;
+	failing->calls++;
+	if (failing->fail_at == 0 || failing->calls < failing->fail_at ||
+	    (failing->calls > failing->fail_at && !failing->sticky))
+		return PASS_ON;
+	if (!failing->hit)
+		failing->hit_call = call;
+	failing->hit = true;
+	if (failing->failure == FAIL_KILL)
+		_exit(FAILING_IO_KILL_STATUS);
+	if (failing->failure == FAIL_SHORT)
+		return CUT_SHORT;
+	errno = failing->failure & ~FAIL_AFTER;
+	return failing->failure & FAIL_AFTER ? FAIL_BEHIND : FAIL_BEFORE;
+}
+
+static int fail(struct io *io)
+{
+	errno = self(io)->failure & ~FAIL_AFTER;
+	return -1;
+}
+
+/* The call, unless it is to fail; its result, unless that is to look like a failure. */
+#define RUN(io, call, expression)                                                                                      \
+	do {                                                                                                           \
+		enum verdict verdict_ = judge(io, call);                                                               \
+		if (verdict_ == FAIL_BEFORE)                                                                           \
+			return fail(io);                                                                               \
+		__typeof__(expression) result_ = (expression);                                                         \
+		return verdict_ == FAIL_BEHIND ? fail(io) : result_;                                                   \
+	} while (0)
+
+#define SYSTEM(io) (&self(io)->system)
+
+static int failing_open(struct io *io, const char *path, int flags, mode_t mode)
+{
+	enum verdict verdict = judge(io, IO_CALL_OPEN);
+	int fd;
+
+	if (verdict == FAIL_BEFORE)
+		return fail(io);
+	fd = SYSTEM(io)->ops->open(SYSTEM(io), path, flags, mode);
+	if (verdict == FAIL_BEHIND && fd >= 0) {
+		SYSTEM(io)->ops->close(SYSTEM(io), fd);
+		return fail(io);
+	}
+	return fd;
+}
+
+/* close(2) always closes, whatever it reports. */
+static int failing_close(struct io *io, int fd)
+{
+	enum verdict verdict = judge(io, IO_CALL_CLOSE);
+	int result = SYSTEM(io)->ops->close(SYSTEM(io), fd);
+
+	return verdict == PASS_ON || verdict == CUT_SHORT ? result : fail(io);
+}
+
+static size_t cut(enum verdict verdict, size_t len)
+{
+	return verdict == CUT_SHORT && len > 1 ? len / 2 : len;
+}
+
+static ssize_t failing_read(struct io *io, int fd, void *bytes, size_t len)
+{
+	enum verdict verdict = judge(io, IO_CALL_READ);
+
+	if (verdict == FAIL_BEFORE || verdict == FAIL_BEHIND)
+		return fail(io);
+	return SYSTEM(io)->ops->read(SYSTEM(io), fd, bytes, cut(verdict, len));
+}
+
+static ssize_t failing_pread(struct io *io, int fd, void *bytes, size_t len, off_t offset)
+{
+	enum verdict verdict = judge(io, IO_CALL_PREAD);
+
+	if (verdict == FAIL_BEFORE || verdict == FAIL_BEHIND)
+		return fail(io);
+	return SYSTEM(io)->ops->pread(SYSTEM(io), fd, bytes, cut(verdict, len), offset);
+}
+
+static ssize_t failing_write(struct io *io, int fd, const void *bytes, size_t len)
+{
+	enum verdict verdict = judge(io, IO_CALL_WRITE);
+
+	if (verdict == FAIL_BEFORE)
+		return fail(io);
+	if (verdict == FAIL_BEHIND) { /* half of it got there */
+		(void)SYSTEM(io)->ops->write(SYSTEM(io), fd, bytes, len / 2);
+		return fail(io);
+	}
+	return SYSTEM(io)->ops->write(SYSTEM(io), fd, bytes, cut(verdict, len));
+}
+
+static int failing_fsync(struct io *io, int fd)
+{
+	RUN(io, IO_CALL_FSYNC, SYSTEM(io)->ops->fsync(SYSTEM(io), fd));
+}
+
+static int failing_ftruncate(struct io *io, int fd, off_t len)
+{
+	RUN(io, IO_CALL_FTRUNCATE, SYSTEM(io)->ops->ftruncate(SYSTEM(io), fd, len));
+}
+
+static off_t failing_lseek(struct io *io, int fd, off_t offset, int whence)
+{
+	RUN(io, IO_CALL_LSEEK, SYSTEM(io)->ops->lseek(SYSTEM(io), fd, offset, whence));
+}
+
+static int failing_fstat(struct io *io, int fd, struct stat *ret)
+{
+	RUN(io, IO_CALL_FSTAT, SYSTEM(io)->ops->fstat(SYSTEM(io), fd, ret));
+}
+
+static int failing_lstat(struct io *io, const char *path, struct stat *ret)
+{
+	RUN(io, IO_CALL_LSTAT, SYSTEM(io)->ops->lstat(SYSTEM(io), path, ret));
+}
+
+static int failing_rename(struct io *io, const char *from, const char *to, bool replace)
+{
+	RUN(io, IO_CALL_RENAME, SYSTEM(io)->ops->rename(SYSTEM(io), from, to, replace));
+}
+
+static int failing_link(struct io *io, const char *from, const char *to)
+{
+	RUN(io, IO_CALL_LINK, SYSTEM(io)->ops->link(SYSTEM(io), from, to));
+}
+
+static int failing_unlink(struct io *io, const char *path)
+{
+	RUN(io, IO_CALL_UNLINK, SYSTEM(io)->ops->unlink(SYSTEM(io), path));
+}
+
+static int failing_rmdir(struct io *io, const char *path)
+{
+	RUN(io, IO_CALL_RMDIR, SYSTEM(io)->ops->rmdir(SYSTEM(io), path));
+}
+
+static int failing_mkdir(struct io *io, const char *path, mode_t mode)
+{
+	RUN(io, IO_CALL_MKDIR, SYSTEM(io)->ops->mkdir(SYSTEM(io), path, mode));
+}
+
+static int failing_flock(struct io *io, int fd, int operation)
+{
+	RUN(io, IO_CALL_FLOCK, SYSTEM(io)->ops->flock(SYSTEM(io), fd, operation));
+}
+
+static int failing_list(struct io *io, const char *path, struct buffer *names)
+{
+	RUN(io, IO_CALL_LIST, SYSTEM(io)->ops->list(SYSTEM(io), path, names));
+}
+
+void failing_io_init(struct failing_io *failing)
+{
+	static const struct io_ops ops = {
+		.open = failing_open,
+		.close = failing_close,
+		.read = failing_read,
+		.pread = failing_pread,
+		.write = failing_write,
+		.fsync = failing_fsync,
+		.ftruncate = failing_ftruncate,
+		.lseek = failing_lseek,
+		.fstat = failing_fstat,
+		.lstat = failing_lstat,
+		.rename = failing_rename,
+		.link = failing_link,
+		.unlink = failing_unlink,
+		.rmdir = failing_rmdir,
+		.mkdir = failing_mkdir,
+		.flock = failing_flock,
+		.list = failing_list,
+	};
+
+	memset(failing, 0, sizeof(*failing));
+	io_init_system(&failing->system);
+	failing->io = (struct io){.ops = &ops, .context = failing};
+	failing->mask = IO_ANY_CALL;
+}
+
+void failing_io_arm(struct failing_io *failing, uint64_t nth, int failure)
+{
+	failing->mask = IO_ANY_CALL;
+	failing->calls = 0;
+	failing->fail_at = nth;
+	failing->failure = failure;
+	failing->sticky = false;
+	failing->hit = false;
+	memset(failing->count, 0, sizeof(failing->count));
+}
+
+void failing_io_disarm(struct failing_io *failing)
+{
+	failing_io_arm(failing, 0, 0);
+}
+
+const char *failing_io_call_name(enum io_call call)
+{
+	static const char *const names[IO_CALL_COUNT] = {"open",      "close", "read",	"pread", "write",  "fsync",
+							 "ftruncate", "lseek", "fstat", "lstat", "rename", "link",
+							 "unlink",    "rmdir", "mkdir", "flock", "list"};
+
+	return names[call];
+}

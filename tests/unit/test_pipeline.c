@@ -1,0 +1,270 @@
+/* The running pipeline: every checkpoint that it writes at whatever moment is an exact cut, and every failure ends it. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "support/pipeline_rig.h"
+#include "support/plain_backend.h"
+#include "support/rocksdb.h"
+
+static struct io io;
+static sb_error err = ERROR_INIT;
+static struct plugin *plugin;
+static const struct component *loaded;
+static struct option_set options;
+static struct component changed;
+static struct rig *rig;
+
+static void set_up(void)
+{
+	io_init_system(&io);
+	alarm(100); /* a hang is a failure, not a wait */
+}
+
+static void tear_down(void)
+{
+	if (rig)
+		rig_free(rig);
+	option_set_done(&options);
+	plugin_free(plugin);
+}
+
+TestSuite(pipeline, .init = set_up, .fini = tear_down);
+
+static void load(const char *name)
+{
+	cr_assert_eq(plugin_load(&io, name, SB_PLUGIN_DIR, &plugin, &err), SB_OK, "%s", err.message);
+	cr_assert_eq(plugin_find_component(plugin, SB_KIND_BACKEND, &loaded, &err), SB_OK, "%s", err.message);
+	cr_assert_eq(option_set_parse(loaded, "--backend-opt", NULL, 0, &options, &err), SB_OK, "%s", err.message);
+}
+
+static struct rig_config memory_rig(uint32_t tasks, uint64_t seed)
+{
+	load("memory");
+	return (struct rig_config){.backend = loaded,
+				   .backend_options = &options,
+				   .tasks = tasks,
+				   .partitions = 3,
+				   .records = 12000,
+				   .seed = seed,
+				   .checkpoints = 25};
+}
+
+static struct rig_config plain_rig(uint32_t tasks, uint64_t seed, uint32_t flags)
+{
+	plain_backend_component(&changed, SB_BACKEND_ORDERED | flags);
+	return (struct rig_config){
+		.backend = &changed, .tasks = tasks, .partitions = 2, .records = 5000, .seed = seed, .checkpoints = 25};
+}
+
+static void expect_exact_cuts(const struct rig_config *config)
+{
+	struct rig_counts counts;
+
+	rig = rig_new(config);
+	cr_assert_eq(rig_run(rig, &err), SB_OK, "%s", err.message);
+	rig_get_counts(rig, &counts);
+	cr_assert_geq(counts.checkpoints, 3, "the run was over before it was cut");
+	cr_assert_eq(counts.failed_checkpoints, 0);
+}
+
+static void expect_failure(const struct rig_config *config, int32_t status, const char *part)
+{
+	rig = rig_new(config);
+	cr_assert_eq(rig_run(rig, &err), status, "%s", err.message);
+	cr_assert_not_null(strstr(err.message, part), "%s", err.message);
+}
+
+Test(pipeline, checkpoints_of_one_task_are_exact_cuts)
+{
+	struct rig_config config = memory_rig(1, 1);
+
+	expect_exact_cuts(&config);
+}
+
+Test(pipeline, checkpoints_of_two_tasks_are_exact_cuts)
+{
+	struct rig_config config = memory_rig(2, 2);
+
+	expect_exact_cuts(&config);
+}
+
+Test(pipeline, checkpoints_of_five_tasks_are_exact_cuts)
+{
+	struct rig_config config = memory_rig(5, 3);
+
+	expect_exact_cuts(&config);
+}
+
+Test(pipeline, checkpoints_over_rocksdb_are_exact_cuts)
+{
+	struct rig_config config;
+
+	NEED_ROCKSDB();
+	load("rocksdb");
+	config = (struct rig_config){.backend = loaded,
+				     .backend_options = &options,
+				     .tasks = 2,
+				     .partitions = 2,
+				     .records = 4000,
+				     .seed = 4,
+				     .cache_bytes = 256 << 10,
+				     .checkpoints = 15};
+	expect_exact_cuts(&config);
+}
+
+Test(pipeline, checkpoints_by_event_time_hold_exactly_what_is_live)
+{
+	struct rig_config config = memory_rig(2, 5);
+
+	config.partitions = 1;
+	config.records = 20000;
+	config.ttl_ms = 60;
+	expect_exact_cuts(&config);
+}
+
+Test(pipeline, checkpoints_over_unstable_iterators_are_exact_cuts)
+{
+	static const uint32_t tasks[] = {1, 2, 5};
+
+	for (size_t i = 0; i < 3; i++) {
+		struct rig_config config = plain_rig(tasks[i], 6 + i, 0);
+
+		config.cache_bytes = i == 1 ? 0 : 32 << 10;
+		expect_exact_cuts(&config);
+		rig_free(rig);
+		rig = NULL;
+	}
+	cr_assert_eq(plain_control.overlapping, 0, "calls on one instance overlapped");
+	cr_assert_eq(plain_control.overtaken, 0, "a backend was written to while its snapshot was read");
+}
+
+Test(pipeline, memory_backend_without_its_stable_iterators_gives_exact_cuts)
+{
+	struct rig_config config = memory_rig(5, 9);
+
+	changed = *loaded;
+	changed.flags &= ~SB_BACKEND_STABLE_ITER;
+	config.backend = &changed;
+	expect_exact_cuts(&config);
+}
+
+Test(pipeline, max_events_stops_at_exactly_that_many)
+{
+	struct rig_config config = memory_rig(2, 10);
+	struct rig_counts counts;
+
+	config.max_events = 7001;
+	rig = rig_new(&config);
+	cr_assert_eq(rig_run(rig, &err), SB_OK, "%s", err.message);
+	cr_assert_eq(rig_last_events(rig), 7001);
+	/* The rest comes with the next run, as if there had been no stop. */
+	cr_assert_eq(rig_resume(rig, 0, &err), SB_OK, "%s", err.message);
+	rig_get_counts(rig, &counts);
+	cr_assert_gt(counts.good, 7001);
+	cr_assert_eq(rig_last_events(rig), counts.good);
+}
+
+static void expect_resume(uint32_t before, uint32_t after, uint64_t seed)
+{
+	struct rig_config config = memory_rig(before, seed);
+
+	config.fail_at = before == 1 ? 20000 : 4000;
+	rig = rig_new(&config);
+	cr_assert_eq(rig_run(rig, &err), SB_ERR_DATA, "%s", err.message);
+	cr_assert_eq(rig_resume(rig, after, &err), SB_OK, "%s", err.message);
+}
+
+Test(pipeline, job_that_failed_resumes_exactly_once)
+{
+	expect_resume(2, 2, 11);
+}
+
+Test(pipeline, job_resumes_with_more_tasks)
+{
+	expect_resume(1, 5, 12);
+}
+
+Test(pipeline, job_resumes_with_fewer_tasks)
+{
+	expect_resume(5, 2, 13);
+}
+
+Test(pipeline, failing_operator_ends_the_run_with_its_sentence)
+{
+	struct rig_config config = memory_rig(5, 14);
+
+	config.fail_at = 700;
+	expect_failure(&config, SB_ERR_DATA, "(tally): process: this is event 700");
+}
+
+Test(pipeline, failed_service_ends_the_run_whatever_the_operator_returns)
+{
+	struct rig_config config = memory_rig(2, 15);
+
+	config.fail_at = 700;
+	config.fail_in_service = true;
+	expect_failure(&config, SB_ERR_INVALID, "asked for state 99");
+}
+
+Test(pipeline, failing_snapshot_of_an_operator_ends_the_run)
+{
+	struct rig_config config = memory_rig(5, 16);
+
+	config.fail_snapshot = true;
+	expect_failure(&config, SB_ERR_IO, "snapshot: no snapshot today");
+}
+
+Test(pipeline, full_output_ends_the_run)
+{
+	struct rig_config config = memory_rig(5, 17);
+
+	config.output = "/dev/full";
+	expect_failure(&config, SB_ERR_NO_SPACE, "/dev/full");
+}
+
+Test(pipeline, bad_record_ends_the_run_when_it_shall)
+{
+	struct rig_config config = memory_rig(2, 18);
+
+	config.stop_on_bad_record = true;
+	expect_failure(&config, SB_ERR_DATA, "--on-error dead-letter");
+}
+
+Test(pipeline, output_that_cannot_be_synced_fails_the_checkpoints_and_not_the_run)
+{
+	struct rig_config config = memory_rig(2, 19);
+	struct rig_counts counts;
+
+	config.fsync_errno = EIO;
+	rig = rig_new(&config);
+	cr_assert_eq(rig_run(rig, &err), SB_ERR_IO, "%s", err.message);
+	rig_get_counts(rig, &counts);
+	cr_assert_geq(counts.failed_checkpoints, 2);
+	cr_assert_eq(counts.good_after_failed, 0, "what was not synced once is lost, whatever a later fsync says");
+}
+
+static void expect_backend_failure(enum plain_call call, int64_t fail_in, uint32_t flags, const char *part)
+{
+	struct rig_config config = plain_rig(3, 20, flags);
+
+	plain_control.fail_in[call] = fail_in;
+	expect_failure(&config, SB_ERR_IO, part);
+}
+
+Test(pipeline, failed_multi_get_ends_the_run)
+{
+	expect_backend_failure(PLAIN_MULTI_GET, 5, 0, "multi_get: plain fault");
+}
+
+Test(pipeline, failed_write_batch_ends_the_run)
+{
+	expect_backend_failure(PLAIN_WRITE_BATCH, 9, 0, "write_batch: plain fault");
+}
+
+Test(pipeline, failed_scan_ends_the_run)
+{
+	expect_backend_failure(PLAIN_ITER_OPEN, 40, 0, "iter_open: plain fault");
+}
