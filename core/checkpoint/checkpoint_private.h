@@ -33,6 +33,7 @@
 #define CHECKPOINT_SUFFIX ".json"
 #define CHECKPOINT_TMP_SUFFIX ".json.tmp"
 #define CHECKPOINT_QUARANTINE "quarantine"
+#define CHECKPOINT_ABANDONED "abandoned"
 
 /* checkpoint_id.c. Ids are "checkpoint-" and a number above 0 without leading zeros. */
 void checkpoint_id_format(uint64_t number, char ret_id[CHECKPOINT_ID_BYTES]);

@@ -196,13 +196,15 @@ int32_t checkpoint_store_next_id(struct checkpoint_store *store, struct clock *c
 				 sb_error *err)
 {
 	AUTO(free_memory) char *quarantine = join(store->dir, CHECKPOINT_QUARANTINE, "");
+	AUTO(free_memory) char *abandoned = join(store->dir, CHECKPOINT_ABANDONED, "");
 	uint64_t highest = store->last_number;
 	int64_t now = clock_wall_ns(clock);
 
-	if (!quarantine)
+	if (!quarantine || !abandoned)
 		return error_no_memory(err);
 	TRY(highest_number(store, store->dir, &highest, err));
 	TRY(highest_number(store, quarantine, &highest, err));
+	TRY(highest_number(store, abandoned, &highest, err));
 	if (highest == UINT64_MAX)
 		return error_set(err, SB_ERR_NO_SPACE,
 				 "no checkpoint id is left above checkpoint-%" PRIu64 ": move that file out of %s",

@@ -3,6 +3,7 @@
  *   checkpoints/checkpoint-<unix ns>.json          a checkpoint
  *   checkpoints/checkpoint-<unix ns>.json.tmp      one being written, or left by a crash
  *   checkpoints/quarantine/checkpoint-….json       did not verify; kept for people, never read again
+ *   checkpoints/abandoned/checkpoint-….json        of a line of history that the user left; kept for people, too
  *   checkpoints/LOCK                               held by the running job
  */
 #ifndef CHECKPOINT_STORE_H
@@ -35,7 +36,7 @@ int32_t checkpoint_store_list(struct checkpoint_store *store, struct checkpoint_
 /* Full path of an id; malloc'ed, NULL when memory is out. */
 char *checkpoint_store_path(const struct checkpoint_store *store, const char *id);
 
-/* An id that is above every id in the directory (quarantined ones included) and every id handed out before, whatever
+/* An id that is above every id in the directory (those set aside included) and every id handed out before, whatever
  * the clock does. */
 int32_t checkpoint_store_next_id(struct checkpoint_store *store, struct clock *clock, char ret_id[CHECKPOINT_ID_BYTES],
 				 sb_error *err);
@@ -60,6 +61,10 @@ int32_t checkpoint_store_collect(struct checkpoint_store *store, uint64_t keep, 
 /* Moves a checkpoint to quarantine/, replacing nothing: for a restore that found its items wrong behind a good
  * digest. */
 int32_t checkpoint_store_quarantine(struct checkpoint_store *store, const char *id, sb_error *err);
+
+/* Moves every checkpoint that is newer than id (NULL: every one) to abandoned/, the newest first. */
+int32_t checkpoint_store_abandon_newer(struct checkpoint_store *store, const char *id, uint64_t *ret_count,
+				       sb_error *err);
 
 /* True when quarantine/ holds something: a sign that there was state. */
 bool checkpoint_store_has_quarantine(struct checkpoint_store *store);

@@ -1,5 +1,5 @@
 /* What the files of the store share: store.c lists, numbers and collects; restore_pick.c finds the
- * checkpoint to restore; quarantine.c sets damaged ones aside. */
+ * checkpoint to restore; set_aside.c moves away those that must not be restored. */
 #ifndef CHECKPOINT_STORE_PRIVATE_H
 #define CHECKPOINT_STORE_PRIVATE_H
 

@@ -146,6 +146,7 @@ static int32_t run(struct job *job, sb_error *err)
 	TRY(open_directories(job, err));
 	TRY(init_tasks(job, err));
 	TRY(start_from_newest_good(job, err));
+	TRY(restore_leave_newer(job, err));
 	job->refusal = JOB_BAD_CONFIG;
 	TRY(open_outputs(job, err));
 	checkpoint_reader_close(job->checkpoint);

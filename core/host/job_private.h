@@ -57,6 +57,8 @@ void state_dir_close_backends(struct job *job);
 int32_t restore_choose(struct job *job, sb_error *err);
 /* Loads the state into fresh backends. Sets checkpoint_damaged when the cause of a failure is the checkpoint. */
 int32_t restore_state(struct job *job, sb_error *err);
+/* With --restore none or an id: what is newer belongs to a history that this job does not go on with. */
+int32_t restore_leave_newer(struct job *job, sb_error *err);
 /* Sets the damaged checkpoint aside and takes back all that was done with it, so that the next older one can be chosen. */
 int32_t restore_set_aside(struct job *job, const sb_error *cause, sb_error *err);
 

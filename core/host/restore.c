@@ -230,9 +230,23 @@ int32_t restore_set_aside(struct job *job, const sb_error *cause, sb_error *err)
 	}
 	schema_done(&job->schema);
 	TRY(schema_from_component(job->operator, job->config->ttl_ms, &job->schema, err));
-	LOG(job->config->log, SB_LOG_ERROR, "Damaged checkpoint set aside", LOG_S("id", job->restored_id),
+	LOG(job->config->log, SB_LOG_ERROR, "Damaged checkpoint passed over", LOG_S("id", job->restored_id),
 	    LOG_S("error", cause->message));
 	return checkpoint_store_quarantine(job->store, job->restored_id, err);
+}
+
+int32_t restore_leave_newer(struct job *job, sb_error *err)
+{
+	const struct job_config *config = job->config;
+	uint64_t count;
+
+	if (config->restore == RESTORE_LATEST)
+		return SB_OK;
+	TRY(checkpoint_store_abandon_newer(job->store, job->checkpoint ? job->restored_id : NULL, &count, err));
+	if (count)
+		LOG(config->log, SB_LOG_WARN, "Newer checkpoints were moved to the folder abandoned",
+		    LOG_S("dir", config->checkpoint_dir), LOG_I("count", count));
+	return SB_OK;
 }
 
 int32_t restore_state(struct job *job, sb_error *err)

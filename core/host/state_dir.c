@@ -90,6 +90,12 @@ int32_t state_dir_had_checkpoint(struct job *job, bool *ret_had, sb_error *err)
 	return with_mark_path(job, test_mark, ret_had, err);
 }
 
+static int32_t remove_mark(struct job *job, const char *path, void *argument, sb_error *err)
+{
+	(void)argument;
+	return io_unlink(job->config->io, path, err);
+}
+
 int32_t state_dir_mark_checkpoint(struct job *job, sb_error *err)
 {
 	return with_mark_path(job, make_mark, NULL, err);
@@ -131,6 +137,8 @@ int32_t state_dir_open_backends(struct job *job, sb_error *err)
 	char message[96];
 
 	TRY(io_empty_dir(job->config->io, job->config->state_dir, OWN_PREFIX, err));
+	if (!job->checkpoint)
+		TRY(with_mark_path(job, remove_mark, NULL, err));
 	for (uint32_t i = 0; i < job->config->parallelism; i++)
 		TRY(open_backend(job, i, err));
 	snprintf(message, sizeof(message), "%s state backend initialized", job->backend->title);

@@ -5,9 +5,10 @@
  * enriched profile is emitted for every purchase. The host decodes, routes by user_id, stores,
  * expires and checkpoints; what is left to write is the business itself.
  *
- * A sum of doubles drifts: 217 purchases can come out as 8976.329999999993. So the profile keeps, beside the
- * sum, what rounding has taken from it so far; together they are exact to twice the precision, and the
- * emitted sum is the right one to the last digit. */
+ * Money is summed in millionths, as integers: sums of doubles drift, and a user whose purchases add up to exactly
+ * 1000.00 must not become Premium because 0.1 has no exact double. An amount is rounded to the nearest
+ * millionth, and a sum stops at 9.2e12. The double beside it is the sum as people read it. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "sb_plugin.h"
@@ -22,7 +23,7 @@ static const char *const category_names[] = {"Regular", "Premium", "VIP", NULL};
 struct profile {
 	int64_t total_purchases;
 	double total_spent;
-	double total_spent_carry; /* the part of the sum that does not fit total_spent */
+	int64_t total_spent_micros;
 	int64_t last_purchase_ms;
 	uint8_t category;
 	uint8_t reserved[7]; /* the struct has no padding, so equal profiles are equal bytes */
@@ -145,7 +146,7 @@ static const sb_field *const outputs[OUTPUT_COUNT] = {
 
 static const sb_schema_field field_total_purchases = PROFILE_FIELD(total_purchases, SB_TYPE_I64, NULL);
 static const sb_schema_field field_total_spent = PROFILE_FIELD(total_spent, SB_TYPE_F64, NULL);
-static const sb_schema_field field_total_spent_carry = PROFILE_FIELD(total_spent_carry, SB_TYPE_F64, NULL);
+static const sb_schema_field field_total_spent_micros = PROFILE_FIELD(total_spent_micros, SB_TYPE_I64, NULL);
 static const sb_schema_field field_last_purchase = {
 	.struct_size = sizeof(sb_schema_field),
 	.type = SB_TYPE_TIME,
@@ -157,7 +158,7 @@ static const sb_schema_field field_category = PROFILE_FIELD(category, SB_TYPE_EN
 static const sb_schema_field *const profile_fields[] = {
 	&field_total_purchases,
 	&field_total_spent,
-	&field_total_spent_carry,
+	&field_total_spent_micros,
 	&field_last_purchase,
 	&field_category,
 };
@@ -259,15 +260,14 @@ static int32_t emit_profile(const sb_operator *op, const sb_event *event, uint64
 	return op->task->emit(op->task, index, record);
 }
 
-/* Knuth's two-sum: sum + rest is exactly the old total plus amount; then what rounding took before goes in, too. */
 static void add_amount(struct profile *profile, double amount)
 {
-	double sum = profile->total_spent + amount;
-	double part = sum - profile->total_spent;
-	double rest = (profile->total_spent - (sum - part)) + (amount - part) + profile->total_spent_carry;
+	double micros = nearbyint(amount * 1e6);
+	int64_t rounded = fabs(micros) < 9.2e18 ? (int64_t)micros : micros < 0 ? INT64_MIN : INT64_MAX;
 
-	profile->total_spent = sum + rest;
-	profile->total_spent_carry = rest - (profile->total_spent - sum);
+	if (__builtin_add_overflow(profile->total_spent_micros, rounded, &profile->total_spent_micros))
+		profile->total_spent_micros = rounded < 0 ? INT64_MIN : INT64_MAX;
+	profile->total_spent = (double)profile->total_spent_micros / 1e6;
 }
 
 static int32_t processor_process(sb_operator *op, const sb_event *events, uint64_t n, sb_error *err)

@@ -20,7 +20,7 @@ static const sb_option huge_pages = {
 	.type = SB_OPTION_BOOL,
 	.name = "huge_pages",
 	.default_text = "true",
-	.doc = "Ask the kernel for pages of 2 MiB: faster from about 100,000 entries on, a few MiB more below.",
+	.doc = "Ask the kernel for pages of 2 MiB: faster on large states, a few MiB more for small ones.",
 };
 
 static const sb_option memory_limit = {

@@ -1,5 +1,9 @@
-/* Setting a damaged checkpoint aside: renamed, never deleted, never over another one. People can look at
- * it, or mend it and move it back; the host reads no more of it than its name. */
+/* Setting checkpoints aside: renamed, never deleted, never over another one. People can look at them, or
+ * move them back; the host reads no more of them than their names.
+ *
+ * Damaged ones go to quarantine/. Those of a line of history that the user left, by restoring an older one or none, go
+ * to abandoned/, before the outputs are cut back: were they still there after a crash, the next start would take the newest
+ * of them, which counts on output that is gone. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,12 +40,12 @@ static int32_t move_aside(struct checkpoint_store *store, const char *from, cons
 	return status;
 }
 
-int32_t checkpoint_store_quarantine(struct checkpoint_store *store, const char *id, sb_error *err)
+static int32_t set_aside(struct checkpoint_store *store, const char *folder, const char *id, sb_error *err)
 {
 	AUTO(free_memory) char *from = checkpoint_store_path(store, id);
 	AUTO(free_memory) char *dir = NULL;
 
-	if (asprintf(&dir, "%s/" CHECKPOINT_QUARANTINE, store->dir) < 0)
+	if (asprintf(&dir, "%s/%s", store->dir, folder) < 0)
 		dir = NULL;
 	if (!from || !dir)
 		return error_no_memory(err);
@@ -49,6 +53,27 @@ int32_t checkpoint_store_quarantine(struct checkpoint_store *store, const char *
 	TRY(move_aside(store, from, dir, id, err));
 	TRY(io_fsync_dir(store->io, dir, err));
 	return io_fsync_dir(store->io, store->dir, err);
+}
+
+int32_t checkpoint_store_quarantine(struct checkpoint_store *store, const char *id, sb_error *err)
+{
+	return set_aside(store, CHECKPOINT_QUARANTINE, id, err);
+}
+
+int32_t checkpoint_store_abandon_newer(struct checkpoint_store *store, const char *id, uint64_t *ret_count,
+				       sb_error *err)
+{
+	AUTO(free_memory) struct checkpoint_ref *refs = NULL;
+	uint64_t count, number = 0, abandoned = 0;
+	const char *rest;
+
+	if (id && !checkpoint_id_parse(id, &number, &rest))
+		return error_set(err, SB_ERR_INVALID, "%s is no id of a checkpoint", id);
+	TRY(checkpoint_store_list(store, &refs, &count, err));
+	for (; abandoned < count && refs[abandoned].number > number; abandoned++)
+		TRY(set_aside(store, CHECKPOINT_ABANDONED, refs[abandoned].id, err));
+	*ret_count = abandoned;
+	return SB_OK;
 }
 
 bool checkpoint_store_has_quarantine(struct checkpoint_store *store)
