@@ -243,6 +243,7 @@ typedef struct sb_iter sb_iter;
 
 /* sb_backend_config.flags */
 #define SB_OPEN_READ_ONLY 1u /* dir holds what another instance wrote and closed; change nothing in it */
+#define SB_OPEN_FILES 2u     /* dir holds the files of a checkpoint (see sb_files_ops); go on from them */
 
 typedef struct sb_backend_config {
 	uint32_t struct_size;
@@ -347,6 +348,53 @@ typedef struct sb_backend_ops {
 	/* May be NULL. A further table of operations of this component, or NULL. */
 	const void *(*extension)(const char *id);
 } sb_backend_ops;
+
+/* Extension "sb.files/1": checkpoints as files. For an engine whose bulk lies in files that never change once
+ * written: the host links them instead of reading every entry, and stores each only once. */
+#define SB_EXT_FILES "sb.files/1"
+
+typedef struct sb_files_ops {
+	uint32_t struct_size;
+	uint32_t reserved;
+
+	/* Mandatory. Makes the directory dir, which does not exist yet, and puts into it files that
+	 * hold all entries: links or copies, without sub-directories. Called on another thread than the instance's:
+	 * meanwhile the host reads from the instance (multi_get) and writes nothing. */
+	int32_t (*create)(sb_backend *backend, const char *dir, sb_error *err);
+
+	/* Mandatory. 1 when the file of that name (without directory) never changes, not even
+	 * by an instance that goes on from it: it may be linked. 0: it is copied. Any thread. */
+	int32_t (*is_immutable)(const char *name);
+} sb_files_ops;
+
+/* Extension "sb.delta/1": checkpoints that hold what changed since an earlier one. */
+#define SB_EXT_DELTA "sb.delta/1"
+
+typedef struct sb_changes sb_changes;
+
+typedef struct sb_delta_ops {
+	uint32_t struct_size;
+	uint32_t reserved;
+
+	/* Mandatory. Names the present moment by a number above all earlier ones, and remembers from now on which keys change.
+	 * Costs no time that grows with the state. On the instance's thread, as are changes_open and release. */
+	int32_t (*mark)(sb_backend *backend, uint64_t *ret_mark, sb_error *err);
+
+	/* Mandatory. Opens a walk over what has changed since that mark: stable like an iterator of
+	 * SB_BACKEND_STABLE_ITER, which a backend with this extension has. SB_ERR_NOT_FOUND: the mark is forgotten (it was
+	 * released, or memory was short); the host then writes everything. */
+	int32_t (*changes_open)(sb_backend *backend, uint64_t since, sb_changes **ret_changes, sb_error *err);
+
+	/* Mandatory. Up to max (>= 1) further changes as operations: applied in order to the content of the mark they
+	 * give the content at changes_open. *ret_count 0 is the end. Bytes are valid until the next call. Any thread. */
+	int32_t (*changes_next)(sb_changes *changes, uint64_t max, sb_op *ops, uint64_t *ret_count, sb_error *err);
+
+	/* Mandatory. Any thread. */
+	void (*changes_close)(sb_changes *changes);
+
+	/* Mandatory. No changes_open will name a mark below this one any more. */
+	void (*release)(sb_backend *backend, uint64_t mark);
+} sb_delta_ops;
 
 /* ---------------------------------------------------------------------------
  * Operators
