@@ -60,18 +60,18 @@ typedef struct sb_slice {
 } sb_slice;
 
 #define SB_OK 0
-#define SB_ERR_INVALID (-1)     /* an argument or a call at the wrong moment: a bug of the caller */
-#define SB_ERR_CONFIG (-2)      /* an option or a combination of options: the user can mend it */
-#define SB_ERR_IO (-3)          /* the operating system said no; sys_errno says why */
-#define SB_ERR_CORRUPT (-4)     /* stored bytes are not what was written */
-#define SB_ERR_NO_MEMORY (-5)   /* an allocation failed; nothing was changed */
-#define SB_ERR_NO_SPACE (-6)    /* the disk, the quota or a configured limit is full */
+#define SB_ERR_INVALID (-1) /* an argument or a call at the wrong moment: a bug of the caller */
+#define SB_ERR_CONFIG (-2) /* an option or a combination of options: the user can mend it */
+#define SB_ERR_IO (-3) /* the operating system said no; sys_errno says why */
+#define SB_ERR_CORRUPT (-4) /* stored bytes are not what was written */
+#define SB_ERR_NO_MEMORY (-5) /* an allocation failed; nothing was changed */
+#define SB_ERR_NO_SPACE (-6) /* the disk, the quota or a configured limit is full */
 #define SB_ERR_UNSUPPORTED (-7) /* this plugin, or this version of it, cannot do that */
-#define SB_ERR_BUSY (-8)        /* somebody else holds it */
-#define SB_ERR_NOT_FOUND (-9)   /* a named thing that must exist does not (a file, a state, a plugin) */
+#define SB_ERR_BUSY (-8) /* somebody else holds it */
+#define SB_ERR_NOT_FOUND (-9) /* a named thing that must exist does not (a file, a state, a plugin) */
 #define SB_ERR_INCOMPATIBLE (-10) /* a version or a schema that cannot be brought together */
-#define SB_ERR_DATA (-11)       /* an event that the operator cannot accept */
-#define SB_ERR_INTERNAL (-12)   /* a broken invariant: a bug of the callee */
+#define SB_ERR_DATA (-11) /* an event that the operator cannot accept */
+#define SB_ERR_INTERNAL (-12) /* a broken invariant: a bug of the callee */
 
 /* sb_error.flags */
 #define SB_ERROR_RETRYABLE 1u /* the same call may succeed later */
@@ -84,9 +84,9 @@ typedef struct sb_slice {
  * The host sets struct_size before each call; err is never NULL. */
 typedef struct sb_error {
 	uint32_t struct_size;
-	int32_t code;      /* the status that the function returned */
+	int32_t code; /* the status that the function returned */
 	int32_t sys_errno; /* errno of the failed system call, or 0 */
-	uint32_t flags;    /* SB_ERROR_* */
+	uint32_t flags; /* SB_ERROR_* */
 	char message[SB_ERROR_MESSAGE_BYTES];
 } sb_error;
 
@@ -96,15 +96,15 @@ typedef struct sb_error {
 
 /* Types of event fields and of struct fields. */
 #define SB_TYPE_STRING 1u /* event fields only: UTF-8, any length up to 1 MiB */
-#define SB_TYPE_BOOL 2u   /* 0 or 1; one byte in a struct */
+#define SB_TYPE_BOOL 2u /* 0 or 1; one byte in a struct */
 #define SB_TYPE_I64 3u
-#define SB_TYPE_F64 4u  /* finite in events */
+#define SB_TYPE_F64 4u /* finite in events */
 #define SB_TYPE_TIME 5u /* int64_t, milliseconds since 1970 */
 /* Types of struct fields only; the field's size says how wide. */
-#define SB_TYPE_INT 6u   /* signed two's complement, 1, 2, 4 or 8 bytes */
-#define SB_TYPE_UINT 7u  /* unsigned, 1, 2, 4 or 8 bytes */
+#define SB_TYPE_INT 6u /* signed two's complement, 1, 2, 4 or 8 bytes */
+#define SB_TYPE_UINT 7u /* unsigned, 1, 2, 4 or 8 bytes */
 #define SB_TYPE_FLOAT 8u /* IEEE 754, 4 or 8 bytes */
-#define SB_TYPE_ENUM 9u  /* unsigned, 1, 2 or 4 bytes: an index into the field's names */
+#define SB_TYPE_ENUM 9u /* unsigned, 1, 2 or 4 bytes: an index into the field's names */
 #define SB_TYPE_CHARS 10u /* UTF-8 text in a fixed array, padded with NULs */
 #define SB_TYPE_BYTES 11u /* a fixed array of bytes */
 
@@ -140,7 +140,7 @@ typedef struct sb_log_field {
 } sb_log_field;
 
 #define SB_METRIC_COUNTER 1u /* value is added */
-#define SB_METRIC_GAUGE 2u   /* value is set */
+#define SB_METRIC_GAUGE 2u /* value is set */
 
 /* Each instance has its own sb_host, valid until its close() returns; the one
  * handed to the entry function is valid during that call only. */
@@ -150,9 +150,9 @@ struct sb_host {
 	uint32_t abi_major; /* of the host */
 	uint32_t abi_minor;
 	uint32_t reserved;
-	const char *name;    /* "sbhost" */
+	const char *name; /* "sbhost" */
 	const char *version; /* of the host, "1.2.3" */
-	void *context;       /* the host's own */
+	void *context; /* the host's own */
 
 	/* Writes one log line under the instance's name. message is a constant
 	 * sentence without a line feed; what varies goes into fields. Control
@@ -183,10 +183,10 @@ struct sb_host {
  * Options: declared by a component, parsed and checked by the host
  * ------------------------------------------------------------------------- */
 
-#define SB_OPTION_BOOL 1u     /* true, false, yes, no, on, off, 1, 0 */
-#define SB_OPTION_I64 2u      /* min..max */
-#define SB_OPTION_F64 3u      /* min_f64..max_f64 */
-#define SB_OPTION_SIZE 4u     /* bytes: 4096, 64KiB, 1GiB; min..max */
+#define SB_OPTION_BOOL 1u /* true, false, yes, no, on, off, 1, 0 */
+#define SB_OPTION_I64 2u /* min..max */
+#define SB_OPTION_F64 3u /* min_f64..max_f64 */
+#define SB_OPTION_SIZE 4u /* bytes: 4096, 64KiB, 1GiB; min..max */
 #define SB_OPTION_DURATION 5u /* milliseconds: 250ms, 30s, 24h, 7d; min..max */
 #define SB_OPTION_STRING 6u
 #define SB_OPTION_CHOICE 7u /* one of choices */
@@ -196,24 +196,24 @@ struct sb_host {
 
 typedef struct sb_option {
 	uint32_t struct_size;
-	uint32_t type;  /* SB_OPTION_* */
+	uint32_t type; /* SB_OPTION_* */
 	uint32_t flags;
 	uint32_t reserved;
-	const char *name;         /* [a-z][a-z0-9_]* */
+	const char *name; /* [a-z][a-z0-9_]* */
 	const char *default_text; /* as a user would write it; NULL: none, then is_set tells */
-	int64_t min, max;         /* inclusive, for I64, SIZE and DURATION; both 0: no limit */
-	double min_f64, max_f64;  /* the same for F64 */
+	int64_t min, max; /* inclusive, for I64, SIZE and DURATION; both 0: no limit */
+	double min_f64, max_f64; /* the same for F64 */
 	const char *const *choices; /* NULL-terminated, for CHOICE */
-	const char *unit;           /* for people: "bytes", "1/s"; may be NULL */
-	const char *doc;            /* one sentence; may be NULL, as all docs */
+	const char *unit; /* for people: "bytes", "1/s"; may be NULL */
+	const char *doc; /* one sentence; may be NULL, as all docs */
 } sb_option;
 
 /* The value of the option of the same index in the component's declaration. */
 typedef struct sb_option_value {
-	int64_t i64;  /* BOOL, I64, SIZE, DURATION; CHOICE: index into choices */
+	int64_t i64; /* BOOL, I64, SIZE, DURATION; CHOICE: index into choices */
 	double f64;
 	sb_slice text; /* STRING and CHOICE; NUL-terminated behind len; lives as long as the instance */
-	uint32_t is_set;   /* 1 when there is a value, by the user or by default; else all else is zero */
+	uint32_t is_set; /* 1 when there is a value, by the user or by default; else all else is zero */
 	uint32_t is_given; /* 1 when the user gave it */
 } sb_option_value;
 
@@ -236,10 +236,11 @@ typedef struct sb_iter sb_iter;
 #define SB_NO_EXPIRY INT64_C(0)
 
 /* sb_component.flags of a backend */
-#define SB_BACKEND_STABLE_ITER 1u /* an iterator shows the moment of iter_open, and may be read and closed
+#define SB_BACKEND_STABLE_ITER                                                                                         \
+	1u /* an iterator shows the moment of iter_open, and may be read and closed
                                    * by another thread while its instance is read and written */
-#define SB_BACKEND_ORDERED 2u     /* iterators return keys in bytewise order */
-#define SB_BACKEND_IN_MEMORY 4u   /* keeps all values in memory: the host caches nothing in front of it */
+#define SB_BACKEND_ORDERED 2u /* iterators return keys in bytewise order */
+#define SB_BACKEND_IN_MEMORY 4u /* keeps all values in memory: the host caches nothing in front of it */
 
 /* sb_backend_config.flags */
 #define SB_OPEN_READ_ONLY 1u /* dir holds what another instance wrote and closed; change nothing in it */
@@ -248,9 +249,9 @@ typedef struct sb_iter sb_iter;
 typedef struct sb_backend_config {
 	uint32_t struct_size;
 	uint32_t flags;
-	const sb_host *host;  /* lives as long as the instance */
+	const sb_host *host; /* lives as long as the instance */
 	const char *instance; /* "backend-0"; lives as long as the instance */
-	const char *dir;      /* an existing directory of this instance's own, empty unless READ_ONLY, but for
+	const char *dir; /* an existing directory of this instance's own, empty unless READ_ONLY, but for
 	                       * the host's files called .sbhost*; lives as long as the instance */
 	const sb_option_value *options; /* in the order of the declaration; lives as long as the instance */
 	uint64_t option_count;
@@ -260,7 +261,7 @@ typedef struct sb_backend_config {
 typedef struct sb_pin {
 	sb_slice value;
 	int64_t expiry_ms;
-	void *owner;    /* the backend's own, for unpin; NULL if it needs nothing */
+	void *owner; /* the backend's own, for unpin; NULL if it needs nothing */
 	uint32_t found; /* 0: the key has no entry, and the members above are zero */
 	uint32_t reserved;
 } sb_pin;
@@ -270,9 +271,9 @@ typedef struct sb_pin {
 
 typedef struct sb_op {
 	sb_slice key;
-	sb_slice value;    /* PUT */
+	sb_slice value; /* PUT */
 	int64_t expiry_ms; /* PUT: absolute, or SB_NO_EXPIRY */
-	uint32_t kind;     /* SB_OP_* */
+	uint32_t kind; /* SB_OP_* */
 	uint32_t reserved;
 } sb_op;
 
@@ -408,7 +409,7 @@ typedef struct sb_delta_ops {
 typedef struct sb_operator sb_operator;
 
 /* sb_field.flags */
-#define SB_FIELD_KEY 1u      /* input: the key; exactly one field, STRING or I64, not OPTIONAL */
+#define SB_FIELD_KEY 1u /* input: the key; exactly one field, STRING or I64, not OPTIONAL */
 #define SB_FIELD_OPTIONAL 2u /* input: may be missing or null; output: may be SB_NULL */
 #define SB_FIELD_EVENT_TIME 4u /* input: the event's own time, of type TIME; at most one field */
 
@@ -418,23 +419,23 @@ typedef struct sb_field {
 	uint32_t flags;
 	int32_t decimals; /* output F64: fixed decimals; < 0: shortest exact text */
 	const char *name; /* [A-Za-z_][A-Za-z0-9_]* */
-	const char *doc;  /* one sentence */
+	const char *doc; /* one sentence */
 } sb_field;
 
 #define SB_STATE_STRUCT 1u /* one struct per key, described by schema fields */
-#define SB_STATE_RAW 2u    /* any number of (sub-key, value) byte strings per key */
+#define SB_STATE_RAW 2u /* any number of (sub-key, value) byte strings per key */
 
 /* sb_state.ttl_ms */
-#define SB_TTL_JOB INT64_C(-1)  /* what the user set with --ttl */
+#define SB_TTL_JOB INT64_C(-1) /* what the user set with --ttl */
 #define SB_TTL_NONE INT64_C(0) /* never expires */
 
 /* One member of a struct state. The host prints, compares, exports and migrates
  * values by these descriptions, without the plugin. Little-endian. */
 typedef struct sb_schema_field {
 	uint32_t struct_size;
-	uint32_t type;   /* any but SB_TYPE_STRING */
+	uint32_t type; /* any but SB_TYPE_STRING */
 	uint32_t offset; /* bytes from the start of the struct */
-	uint32_t size;   /* bytes; fields do not overlap */
+	uint32_t size; /* bytes; fields do not overlap */
 	const char *name; /* [A-Za-z_][A-Za-z0-9_]* */
 	const char *const *names; /* ENUM: NULL-terminated, in the order of their numbers */
 	const void *default_value; /* size bytes for entries written before the field existed; NULL: zeros */
@@ -446,17 +447,17 @@ typedef struct sb_state {
 	uint32_t kind; /* SB_STATE_* */
 	uint32_t flags; /* 0 */
 	uint32_t value_size; /* STRUCT: sizeof the struct, 1 to 65536; padding must not carry meaning. RAW: 0 */
-	int64_t ttl_ms;      /* renewed by each write: > 0, SB_TTL_JOB or SB_TTL_NONE */
-	const char *name;    /* [a-z][a-z0-9_-]*, the identity of the state in every checkpoint */
+	int64_t ttl_ms; /* renewed by each write: > 0, SB_TTL_JOB or SB_TTL_NONE */
+	const char *name; /* [a-z][a-z0-9_-]*, the identity of the state in every checkpoint */
 	const sb_schema_field *const *fields; /* STRUCT */
 	uint64_t field_count;
 	const char *doc;
 } sb_state;
 
 typedef struct sb_event {
-	sb_slice key;           /* bytes of the KEY field; an I64 as decimal text */
+	sb_slice key; /* bytes of the KEY field; an I64 as decimal text */
 	const sb_value *values; /* in the order of the input declaration */
-	int64_t clock_ms;       /* the time by which expiry is decided for this event: --ttl-clock */
+	int64_t clock_ms; /* the time by which expiry is decided for this event: --ttl-clock */
 } sb_event;
 
 /* Called for each entry by state_scan; a value other than SB_OK ends the scan and
@@ -508,8 +509,8 @@ struct sb_task {
 typedef struct sb_operator_config {
 	uint32_t struct_size;
 	uint32_t flags; /* 0 */
-	const sb_host *host;  /* lives as long as the instance */
-	sb_task *task;        /* lives as long as the instance */
+	const sb_host *host; /* lives as long as the instance */
+	sb_task *task; /* lives as long as the instance */
 	const char *instance; /* "operator-0" */
 	const sb_option_value *options; /* lives as long as the instance */
 	uint64_t option_count;
@@ -552,7 +553,7 @@ typedef struct sb_operator_ops {
 #define SB_KIND_BACKEND 1u
 #define SB_KIND_OPERATOR 2u
 #define SB_KIND_SOURCE 3u /* kept for later */
-#define SB_KIND_SINK 4u   /* kept for later */
+#define SB_KIND_SINK 4u /* kept for later */
 
 #define SB_THREADS_INSTANCE 0u /* instances are independent of each other */
 #define SB_THREADS_ONE_INSTANCE 1u /* a process can have one open instance; the host refuses more */
@@ -562,9 +563,9 @@ typedef struct sb_component {
 	uint32_t kind; /* SB_KIND_* */
 	uint32_t flags; /* SB_BACKEND_* */
 	uint32_t threads; /* SB_THREADS_* */
-	const char *id;    /* [a-z][a-z0-9-]*, what users and checkpoints call it: "rocksdb" */
+	const char *id; /* [a-z][a-z0-9-]*, what users and checkpoints call it: "rocksdb" */
 	const char *title; /* for log lines: "RocksDB" */
-	const char *doc;   /* one sentence */
+	const char *doc; /* one sentence */
 	const sb_option *const *options;
 	uint64_t option_count;
 	const void *ops; /* const sb_backend_ops * or const sb_operator_ops *, by kind */
@@ -582,7 +583,7 @@ typedef struct sb_plugin {
 	uint32_t abi_major; /* SB_ABI_MAJOR that it was compiled with, as in the note */
 	uint32_t abi_minor;
 	uint32_t reserved;
-	const char *name;    /* [a-z][a-z0-9-]*, as in the note */
+	const char *name; /* [a-z][a-z0-9-]*, as in the note */
 	const char *version; /* "1.2.3", as in the note; at most 63 bytes */
 	const char *vendor;
 	const char *license; /* SPDX */
@@ -616,13 +617,14 @@ SB_EXPORT const sb_plugin *sb_plugin_entry_v1(const sb_host *host, sb_error *err
 		".long 92f-91f\n"                                                                                      \
 		".long 94f-93f\n"                                                                                      \
 		".long " SB_STRINGIZE(SB_NOTE_TYPE) "\n"                                                               \
-		"91: .asciz \"" SB_NOTE_OWNER "\"\n"                                                                   \
-		"92: .balign 4\n"                                                                                      \
-		"93: .long " SB_STRINGIZE(SB_ABI_MAJOR) ", " SB_STRINGIZE(SB_ABI_MINOR) "\n"                           \
-		".asciz \"" name_literal "\"\n"                                                                        \
-		".asciz \"" version_literal "\"\n"                                                                     \
-		"94: .balign 4\n"                                                                                      \
-		".popsection\n")
+						    "91: .asciz \"" SB_NOTE_OWNER "\"\n"                               \
+						    "92: .balign 4\n"                                                  \
+						    "93: .long " SB_STRINGIZE(SB_ABI_MAJOR) ", " SB_STRINGIZE(         \
+							    SB_ABI_MINOR) "\n"                                         \
+									  ".asciz \"" name_literal "\"\n"              \
+									  ".asciz \"" version_literal "\"\n"           \
+									  "94: .balign 4\n"                            \
+									  ".popsection\n")
 
 /* Writes the entry function and the note; the semicolon is the user's:
  * SB_PLUGIN_REGISTER(my_plugin, "my-plugin", "1.0.0");

@@ -9,10 +9,13 @@ struct arena_chunk;
 
 struct arena {
 	struct arena_chunk *chunks; /* the newest first */
-	uint8_t *at, *end;          /* free room in the newest */
+	uint8_t *at, *end; /* free room in the newest */
 };
 
-#define ARENA_INIT {0}
+#define ARENA_INIT                                                                                                     \
+	{                                                                                                              \
+		0                                                                                                      \
+	}
 
 /* Aligned to 16; NULL when memory is out, and only then. */
 void *arena_alloc(struct arena *arena, size_t size);

@@ -19,7 +19,10 @@ struct buffer {
 	bool failed;
 };
 
-#define BUFFER_INIT {0}
+#define BUFFER_INIT                                                                                                    \
+	{                                                                                                              \
+		0                                                                                                      \
+	}
 
 void buffer_done(struct buffer *b);
 /* Forgets the content, keeps the memory. */

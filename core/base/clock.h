@@ -8,7 +8,7 @@
 #include "base/buffer.h"
 
 struct clock {
-	int64_t (*wall_ns)(struct clock *clock);      /* since 1970; may jump */
+	int64_t (*wall_ns)(struct clock *clock); /* since 1970; may jump */
 	int64_t (*monotonic_ns)(struct clock *clock); /* never goes back */
 	void *context;
 };

@@ -54,9 +54,8 @@ int32_t error_set_errno(sb_error *err, int sys_errno, const char *format, ...)
 	vsnprintf(err->message, sizeof(err->message), format, args);
 	va_end(args);
 	used = strlen(err->message);
-	snprintf(err->message + used, sizeof(err->message) - used, ": %s", strerrordesc_np(sys_errno)
-										   ? strerrordesc_np(sys_errno)
-										   : "unknown error");
+	snprintf(err->message + used, sizeof(err->message) - used, ": %s",
+		 strerrordesc_np(sys_errno) ? strerrordesc_np(sys_errno) : "unknown error");
 	make_one_line(err->message);
 	err->code = code_of_errno(sys_errno);
 	err->sys_errno = sys_errno;

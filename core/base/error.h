@@ -6,7 +6,10 @@
 
 #include "sb_plugin.h"
 
-#define ERROR_INIT {.struct_size = sizeof(sb_error)}
+#define ERROR_INIT                                                                                                     \
+	{                                                                                                              \
+		.struct_size = sizeof(sb_error)                                                                        \
+	}
 
 /* Returns from the enclosing function when call fails. */
 #define TRY(call)                                                                                                      \

@@ -148,7 +148,7 @@ static bool is_decimal(sb_slice text)
 
 static double pow10_exact(unsigned n)
 {
-	static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+	static const double powers[] = {1e0,  1e1,  1e2,  1e3,	1e4,  1e5,  1e6,  1e7,	1e8,  1e9,  1e10, 1e11,
 					1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 	return powers[n];
@@ -246,8 +246,8 @@ bool number_parse_size(sb_slice text, int64_t *ret_bytes)
 
 bool number_parse_duration(sb_slice text, int64_t *ret_ms)
 {
-	static const struct unit units[] = {{"ms", 1},       {"s", 1000},      {"m", 60000},
-					    {"h", 3600000},  {"d", 86400000},  {NULL, 0}};
+	static const struct unit units[] = {{"ms", 1},	    {"s", 1000},     {"m", 60000},
+					    {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
 
 	if (slice_equal_text(text, "0")) {
 		*ret_ms = 0;

@@ -60,8 +60,9 @@ static int32_t write_entries(struct checkpoint_writer *writer, const struct inst
 		if (is_expired(&entries[i], cut_ms))
 			continue;
 		if (key.len < COMPOSED_PREFIX_BYTES)
-			return error_set(err, SB_ERR_CORRUPT, "%s returned a key of %llu bytes that the host never wrote",
-					 backend->name, (unsigned long long)key.len);
+			return error_set(err, SB_ERR_CORRUPT,
+					 "%s returned a key of %llu bytes that the host never wrote", backend->name,
+					 (unsigned long long)key.len);
 		TRY(checkpoint_writer_entry(writer, composed_state_id(key), composed_key_group(key),
 					    composed_user_part(key), entries[i].value, entries[i].expiry_ms, err));
 	}

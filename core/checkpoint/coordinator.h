@@ -14,7 +14,7 @@
 
 struct cut_task {
 	struct instance *backend;
-	sb_iter *iter;          /* over everything, opened at the barrier */
+	sb_iter *iter; /* over everything, opened at the barrier */
 	struct instance *operator;
 	struct buffer provider; /* the operator's own snapshot */
 	bool has_provider;
@@ -23,7 +23,7 @@ struct cut_task {
 struct checkpoint_cut {
 	struct checkpoint_meta meta;
 	struct cut_task *tasks; /* meta.tasks of them */
-	int64_t pause_ns;       /* how long processing stood still for it */
+	int64_t pause_ns; /* how long processing stood still for it */
 };
 
 /* Closes the iterators and frees all. NULL is fine. */

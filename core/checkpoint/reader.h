@@ -24,7 +24,7 @@ const struct checkpoint_totals *checkpoint_reader_totals(const struct checkpoint
 int32_t checkpoint_reader_verify_digest(struct checkpoint_reader *reader, sb_error *err);
 
 enum checkpoint_item_kind {
-	ITEM_PROVIDER,       /* name, bytes */
+	ITEM_PROVIDER, /* name, bytes */
 	ITEM_SNAPSHOT_BEGIN, /* name */
 	ITEM_ENTRY,
 	ITEM_SNAPSHOT_END,

@@ -57,8 +57,8 @@ static const struct argp_option option_table[] = {
 	{"backend-opt", KEY_BACKEND_OPT, "K=V", 0, "An option of the backend; may be repeated", 0},
 	{"operator", KEY_OPERATOR, "PATH|NAME", 0, "Operator (default example-processor)", 0},
 	{"operator-opt", KEY_OPERATOR_OPT, "K=V", 0, "An option of the operator; may be repeated", 0},
-	{"plugin-dir", KEY_PLUGIN_DIR, "DIR", 0, "Where plugins are looked up by name (default: plugins/ beside sbhost)",
-	 0},
+	{"plugin-dir", KEY_PLUGIN_DIR, "DIR", 0,
+	 "Where plugins are looked up by name (default: plugins/ beside sbhost)", 0},
 	GROUP("Input and output:"),
 	{"input", KEY_INPUT, "-|FILE|generator[:K=V,...]", 0,
 	 "What to read; may be repeated, for one partition each (default generator:users=5,rate=1)", 0},
@@ -72,11 +72,13 @@ static const struct argp_option option_table[] = {
 	{"on-error", KEY_ON_ERROR, "dead-letter|fail", 0, "What to do with a bad record (default dead-letter)", 0},
 	{"max-events", KEY_MAX_EVENTS, "N", 0, "End well after N more events (default: no limit)", 0},
 	GROUP("State and checkpoints:"),
-	{"state-dir", KEY_STATE_DIR, "DIR", 0, "The backend's live files; rebuilt at each start (default ./state-data)", 0},
+	{"state-dir", KEY_STATE_DIR, "DIR", 0, "The backend's live files; rebuilt at each start (default ./state-data)",
+	 0},
 	{"checkpoint-dir", KEY_CHECKPOINT_DIR, "DIR", 0, "Checkpoints (default ./checkpoints)", 0},
 	{"checkpoint-interval", KEY_CHECKPOINT_INTERVAL, "DURATION", 0,
 	 "Time between checkpoints (default 30s; 0: only the final one)", 0},
-	{"checkpoint-compression", KEY_CHECKPOINT_COMPRESSION, "none|lz4|zstd", 0, "Of the state in them (default lz4)", 0},
+	{"checkpoint-compression", KEY_CHECKPOINT_COMPRESSION, "none|lz4|zstd", 0, "Of the state in them (default lz4)",
+	 0},
 	{"max-failed-checkpoints", KEY_MAX_FAILED_CHECKPOINTS, "N", 0,
 	 "How many may fail in a row before the job does (default 3)", 0},
 	{"keep", KEY_KEEP, "N", 0, "Checkpoints to keep (default 5)", 0},
@@ -91,7 +93,8 @@ static const struct argp_option option_table[] = {
 	GROUP("Reports, on standard error:"),
 	{"log-level", KEY_LOG_LEVEL, "off|error|warn|info|debug|trace", 0, "(default info)", 0},
 	{"log-format", KEY_LOG_FORMAT, "text|logfmt|json", 0, "(default text)", 0},
-	{"progress", KEY_PROGRESS, "auto|on|off", 0, "Progress and rate (default auto: on, but in the demonstration)", 0},
+	{"progress", KEY_PROGRESS, "auto|on|off", 0, "Progress and rate (default auto: on, but in the demonstration)",
+	 0},
 	{"metrics-every", KEY_METRICS_EVERY, "N", 0, "A line of state metrics every N events (default: none)", 0},
 	{0},
 };
@@ -293,7 +296,7 @@ static int32_t parse_other_option(int key, const char *value, struct run_options
 	case KEY_BACKEND_OPT:
 		return add_text(o, &o->backend_options, value);
 	case KEY_OPERATOR:
-		o->job.operator = value;
+		o->job.operator= value;
 		return SB_OK;
 	case KEY_OPERATOR_OPT:
 		return add_text(o, &o->operator_options, value);
@@ -341,7 +344,8 @@ static int32_t parse_input(struct run_options *o, const char *text, struct job_i
 	*ret_input = (struct job_input){.kind = SOURCE_FILE, .path = text};
 	if (strcmp(text, "-") == 0)
 		ret_input->kind = SOURCE_STDIN;
-	if (strncmp(text, generator, strlen(generator)) != 0 || (text[strlen(generator)] && text[strlen(generator)] != ':'))
+	if (strncmp(text, generator, strlen(generator)) != 0 ||
+	    (text[strlen(generator)] && text[strlen(generator)] != ':'))
 		return SB_OK;
 	ret_input->kind = SOURCE_GENERATOR;
 	text += strlen(generator);
@@ -394,7 +398,7 @@ static int32_t finish(struct run_options *o)
 
 	TRY(parse_inputs(o));
 	if (!o->job.operator)
-		o->job.operator = "example-processor";
+		o->job.operator= "example-processor";
 	if (demo && !o->has_metrics_every)
 		o->job.metrics_every = 10;
 	if (demo && o->operator_options.count == 0)

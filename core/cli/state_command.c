@@ -77,8 +77,8 @@ static int32_t append_entry(struct buffer *line, const struct schema *schema, co
 	const struct schema_state *state = schema_find_id(schema, item->state_id);
 
 	if (!state)
-		return error_set(err, SB_ERR_CORRUPT, "an entry belongs to state %u, which the checkpoint does not declare",
-				 item->state_id);
+		return error_set(err, SB_ERR_CORRUPT,
+				 "an entry belongs to state %u, which the checkpoint does not declare", item->state_id);
 	buffer_append_text(line, "{\"state\":");
 	json_append_string(line, slice_of_text(state->name));
 	TRY(append_keys(line, state, item->user_part, err));
@@ -152,7 +152,8 @@ int command_state(int argc, char **argv)
 		return EXIT_DONE;
 	}
 	if (argc < 2 || strcmp(argv[1], "export") != 0)
-		return cli_usage("sbhost state", argc < 2 ? "export?" : "there is no command", argc < 2 ? NULL : argv[1]);
+		return cli_usage("sbhost state", argc < 2 ? "export?" : "there is no command",
+				 argc < 2 ? NULL : argv[1]);
 	status = parse(argc, argv, &arguments);
 	return status == EXIT_DONE ? export(&arguments) : status;
 }

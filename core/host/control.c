@@ -23,8 +23,8 @@ struct control {
 	enum phase phase;
 	int64_t next_checkpoint_ns;
 	uint64_t failed_checkpoints; /* in a row */
-	uint64_t seen_at_request;    /* records taken when the last checkpoint was asked for */
-	uint64_t covered;            /* records that the last good checkpoint covers */
+	uint64_t seen_at_request; /* records taken when the last checkpoint was asked for */
+	uint64_t covered; /* records that the last good checkpoint covers */
 	bool has_mark;
 	struct progress progress;
 };
@@ -91,8 +91,7 @@ static int32_t take_success(struct control *c, const struct checkpoint_result *r
 	c->covered = c->seen_at_request;
 	LOG(c->job->config->log, SB_LOG_INFO, "Checkpoint created", LOG_S("id", result->id),
 	    LOG_I("entries", result->totals.entries), LOG_I("bytes", result->file_bytes),
-	    LOG_F("pause_ms", (double)result->pause_ns / 1e6, 3),
-	    LOG_I("duration_ms", result->duration_ns / 1000000));
+	    LOG_F("pause_ms", (double)result->pause_ns / 1e6, 3), LOG_I("duration_ms", result->duration_ns / 1000000));
 	if (!c->has_mark)
 		TRY(state_dir_mark_checkpoint(c->job, err));
 	c->has_mark = true;

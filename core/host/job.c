@@ -41,9 +41,10 @@ static int32_t check_event_time(const struct job *job, sb_error *err)
 	for (uint64_t i = 0; i < job->operator->input_count; i++)
 		if (job->operator->inputs[i].flags & SB_FIELD_EVENT_TIME)
 			return SB_OK;
-	return error_set(err, SB_ERR_CONFIG,
-			 "--ttl-clock event needs an input field that is the event's time, and operator %s declares none",
-			 job->operator->id);
+	return error_set(
+		err, SB_ERR_CONFIG,
+		"--ttl-clock event needs an input field that is the event's time, and operator %s declares none",
+		job->operator->id);
 }
 
 static int32_t open_directories(struct job *job, sb_error *err)
@@ -72,8 +73,8 @@ static int32_t open_pipeline(struct job *job, sb_error *err)
 		.io = config->io,
 		.clock = config->clock,
 		.log = config->log,
-		.operator = job->operator,
-		.operator_options = &job->operator_options,
+		.operator= job->operator,
+		.operator_options = & job->operator_options,
 		.schema = &job->schema,
 		.key_groups = job->key_groups,
 		.tasks = config->parallelism,

@@ -7,10 +7,10 @@
 /* How a job ended; the command line turns it into an exit status. */
 enum job_end {
 	JOB_DONE,
-	JOB_FAILED,          /* while running */
+	JOB_FAILED, /* while running */
 	JOB_BAD_CONFIG,
 	JOB_PLUGIN_REFUSED,
-	JOB_NO_CHECKPOINT,   /* none that verifies, though there was state */
+	JOB_NO_CHECKPOINT, /* none that verifies, though there was state */
 	JOB_DIRECTORY_IN_USE,
 };
 

@@ -14,7 +14,7 @@ struct job_task {
 	_Atomic int64_t horizon_ms;
 	char *dir;
 	struct instance *backend;
-	struct buffer provider;  /* parts for the operator, one behind the other */
+	struct buffer provider; /* parts for the operator, one behind the other */
 	sb_slice *parts;
 	uint64_t *part_ends;
 	uint64_t part_count;

@@ -57,10 +57,11 @@ static int32_t check_none_is_missing(const struct job *job, sb_error *err)
 		for (uint64_t k = 0; k < job->config->input_count; k++)
 			found |= strcmp(meta->partitions[i].name, input_name(&job->config->inputs[k])) == 0;
 		if (!found)
-			return error_set(err, SB_ERR_CONFIG,
-					 "%s was written by a job that reads %s, which is not among the inputs; name it "
-					 "with --input, or start over with --restore none",
-					 meta->id, meta->partitions[i].name);
+			return error_set(
+				err, SB_ERR_CONFIG,
+				"%s was written by a job that reads %s, which is not among the inputs; name it "
+				"with --input, or start over with --restore none",
+				meta->id, meta->partitions[i].name);
 	}
 	return SB_OK;
 }

@@ -45,7 +45,8 @@ void progress_clear(struct progress *progress)
 /* Seconds to the end at the pace so far; -1: nobody knows. */
 static int64_t seconds_left(const struct progress *progress, const struct pipeline_progress *now, int64_t now_ns)
 {
-	double pace = (double)(now->position - progress->start_position) / ((double)(now_ns - progress->start_ns) / 1e9);
+	double pace =
+		(double)(now->position - progress->start_position) / ((double)(now_ns - progress->start_ns) / 1e9);
 
 	if (now->total <= 0 || pace <= 0)
 		return -1;

@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/number.h"
 #include "base/slice.h"
 #include "host/job_private.h"
 #include "state/composed_key.h"
@@ -70,8 +71,7 @@ static int32_t open_checkpoint(struct job *job, sb_error *err)
 	const char *id = job->config->restore == RESTORE_ID ? job->config->restore_id : NULL;
 	uint64_t damaged = 0;
 	sb_error cause = ERROR_INIT;
-	int32_t status =
-		checkpoint_store_open_newest(job->store, id, id == NULL, &job->checkpoint, &damaged, &cause);
+	int32_t status = checkpoint_store_open_newest(job->store, id, id == NULL, &job->checkpoint, &damaged, &cause);
 
 	if (status == SB_OK)
 		return SB_OK;
@@ -140,11 +140,13 @@ static int32_t load_entry(struct instance *backend, struct load *load, const str
 /* Every part goes to exactly one task: its own when the number of tasks is the same, else dealt out in turn. */
 static int32_t keep_provider(struct job *job, const struct checkpoint_item *item, sb_error *err)
 {
-	unsigned number;
+	static const char prefix[] = "operator-";
 	struct job_task *task;
+	uint64_t number;
 	uint64_t *ends;
 
-	if (sscanf(item->name, "operator-%u", &number) != 1)
+	if (strncmp(item->name, prefix, strlen(prefix)) != 0 ||
+	    !number_parse_u64(slice_of_text(item->name + strlen(prefix)), &number))
 		return error_set(err, SB_ERR_CORRUPT, "%s holds a snapshot of an operator called %s", job->restored_id,
 				 item->name);
 	task = &job->tasks[number % job->config->parallelism];

@@ -108,9 +108,8 @@ static int32_t task_dir(struct job *job, uint32_t index, sb_error *err)
 
 	if (task->dir)
 		return SB_OK;
-	length = job->config->parallelism == 1
-			 ? asprintf(&task->dir, "%s", job->config->state_dir)
-			 : asprintf(&task->dir, "%s/task-%u", job->config->state_dir, index);
+	length = job->config->parallelism == 1 ? asprintf(&task->dir, "%s", job->config->state_dir)
+					       : asprintf(&task->dir, "%s/task-%u", job->config->state_dir, index);
 	if (length < 0) {
 		task->dir = NULL;
 		return error_no_memory(err);

@@ -18,13 +18,13 @@ struct barrier;
 struct batch {
 	uint32_t count;
 	uint32_t value_count; /* per event */
-	sb_event *events;     /* BATCH_EVENTS of them */
-	sb_value *values;     /* BATCH_EVENTS * value_count; event i has those from i * value_count */
-	uint64_t *hashes;     /* key_hash of each event's key */
+	sb_event *events; /* BATCH_EVENTS of them */
+	sb_value *values; /* BATCH_EVENTS * value_count; event i has those from i * value_count */
+	uint64_t *hashes; /* key_hash of each event's key */
 	struct arena arena;
 	struct block **blocks; /* referenced */
 	uint32_t block_count, block_cap;
-	int64_t horizon_ms;      /* no later event of this task has an earlier clock */
+	int64_t horizon_ms; /* no later event of this task has an earlier clock */
 	struct barrier *barrier; /* not NULL: the batch is this barrier, and has no events */
 };
 

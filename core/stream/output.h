@@ -25,11 +25,11 @@ struct output {
 	int fd;
 	pthread_mutex_t mutex; /* guards what follows */
 	struct buffer pending; /* appended and not yet written */
-	int64_t length;        /* written and pending */
-	bool lazy;             /* the file is created by the first append */
-	bool unsynced;         /* written since the last sync */
-	bool is_regular;       /* a device or a pipe has nothing to sync or to cut back */
-	bool sync_failed;      /* what the file holds is unknown from then on */
+	int64_t length; /* written and pending */
+	bool lazy; /* the file is created by the first append */
+	bool unsynced; /* written since the last sync */
+	bool is_regular; /* a device or a pipe has nothing to sync or to cut back */
+	bool sync_failed; /* what the file holds is unknown from then on */
 	sb_error sync_error;
 };
 

@@ -20,7 +20,7 @@ struct partition {
 	struct source *source;
 	struct decoder *decoder;
 	char *name;
-	int64_t offset;       /* of the next record */
+	int64_t offset; /* of the next record */
 	int64_t watermark_ms; /* highest event time seen; INT64_MIN: none */
 	bool finished;
 };
@@ -49,7 +49,7 @@ struct pipeline_config {
 	bool stop_on_bad_record;
 	bool event_time; /* --ttl-clock event */
 	uint64_t cache_bytes; /* of all tasks together */
-	uint64_t max_events;  /* 0: no limit */
+	uint64_t max_events; /* 0: no limit */
 	uint64_t events_before; /* of former runs */
 	uint64_t metrics_every; /* events between metrics lines; 0: none */
 	struct checkpoint_store *store;
@@ -73,9 +73,9 @@ int pipeline_event_fd(const struct pipeline *pipeline);
 struct pipeline_status {
 	bool failed; /* err is the first failure */
 	sb_error error;
-	bool input_ended;        /* the reader reads no more, all its batches are in the queues */
+	bool input_ended; /* the reader reads no more, all its batches are in the queues */
 	bool checkpoint_running; /* between request and result */
-	bool has_result;         /* of a checkpoint; told once */
+	bool has_result; /* of a checkpoint; told once */
 	struct checkpoint_result result;
 };
 
@@ -87,7 +87,7 @@ void pipeline_request_checkpoint(struct pipeline *pipeline);
 void pipeline_request_stop(struct pipeline *pipeline);
 
 struct pipeline_progress {
-	uint64_t events;  /* processed in this run */
+	uint64_t events; /* processed in this run */
 	uint64_t decoded; /* taken from the input, processed or on the way */
 	uint64_t bad_records;
 	int64_t position, total; /* bytes or events over all partitions; total -1: unknown */

@@ -20,14 +20,14 @@ struct task {
 	uint32_t index;
 	pthread_t thread;
 	bool has_thread;
-	struct queue queue;  /* of batches, from the reader */
+	struct queue queue; /* of batches, from the reader */
 	struct instance *backend;
 	struct instance *operator;
 	struct keyed_state *state;
 	struct encoder *encoder;
 	struct buffer records; /* encoded, of the batch at hand */
 	struct arena scratch;
-	int32_t failure;       /* of a service that the operator called */
+	int32_t failure; /* of a service that the operator called */
 	sb_error failure_error;
 	_Atomic int64_t *horizon_ms;
 	_Atomic uint64_t events;
@@ -70,8 +70,9 @@ struct pipeline {
 	uint64_t ended_checkpoints; /* written or failed */
 };
 
-void *reader_run(void *pipeline);
-void *task_run(void *task);
+/* Threads' functions: of a struct pipeline, of a struct task. */
+void *reader_run(void *argument);
+void *task_run(void *argument);
 int32_t task_open(struct task *task, struct pipeline *pipeline, uint32_t index, sb_error *err);
 void task_close(struct task *task);
 

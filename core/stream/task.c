@@ -161,7 +161,8 @@ static int32_t call_operator(struct task *task, const struct batch *batch, sb_er
 	int32_t status;
 
 	instance_expect(err);
-	status = task->operator->component->operator.process(task->operator->operator, batch->events, batch->count, err);
+	status =
+		task->operator->component->operator.process(task->operator->operator, batch->events, batch->count, err);
 	arena_reset(&task->scratch);
 	/* Our own failures first: the operator only passes their status on. */
 	TRY(keyed_state_failure(task->state, err));

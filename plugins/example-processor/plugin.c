@@ -130,10 +130,8 @@ static const sb_field output_category = {.struct_size = sizeof(sb_field),
 					 .name = "category",
 					 .doc = "Regular, Premium or VIP."};
 static const sb_field *const outputs[OUTPUT_COUNT] = {
-	[OUTPUT_USER_ID] = &output_user_id,
-	[OUTPUT_TOTAL_PURCHASES] = &output_total_purchases,
-	[OUTPUT_TOTAL_SPENT] = &output_total_spent,
-	[OUTPUT_LAST_PURCHASE] = &output_last_purchase,
+	[OUTPUT_USER_ID] = &output_user_id,	    [OUTPUT_TOTAL_PURCHASES] = &output_total_purchases,
+	[OUTPUT_TOTAL_SPENT] = &output_total_spent, [OUTPUT_LAST_PURCHASE] = &output_last_purchase,
 	[OUTPUT_CATEGORY] = &output_category,
 };
 
@@ -156,11 +154,7 @@ static const sb_schema_field field_last_purchase = {
 };
 static const sb_schema_field field_category = PROFILE_FIELD(category, SB_TYPE_ENUM, category_names);
 static const sb_schema_field *const profile_fields[] = {
-	&field_total_purchases,
-	&field_total_spent,
-	&field_total_spent_micros,
-	&field_last_purchase,
-	&field_category,
+	&field_total_purchases, &field_total_spent, &field_total_spent_micros, &field_last_purchase, &field_category,
 };
 
 #define STATE_PROFILE 0u
@@ -235,13 +229,8 @@ static void log_update(const sb_operator *op, const sb_event *event, const struc
 	const sb_log_field fields[] = {
 		{.name = "user_id", .value = event->values[INPUT_USER_ID], .type = SB_TYPE_STRING},
 		{.name = "total_purchases", .value = i64_value(profile->total_purchases), .type = SB_TYPE_I64},
-		{.name = "total_spent",
-		 .value = f64_value(profile->total_spent),
-		 .type = SB_TYPE_F64,
-		 .decimals = 2},
-		{.name = "category",
-		 .value = text_value(category_names[profile->category]),
-		 .type = SB_TYPE_STRING},
+		{.name = "total_spent", .value = f64_value(profile->total_spent), .type = SB_TYPE_F64, .decimals = 2},
+		{.name = "category", .value = text_value(category_names[profile->category]), .type = SB_TYPE_STRING},
 	};
 
 	op->host->log(op->host, SB_LOG_INFO, "Updated user profile", fields, sizeof(fields) / sizeof(fields[0]));

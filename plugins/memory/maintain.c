@@ -42,6 +42,9 @@ static bool sweep_slab(sb_backend *backend, uint32_t id, int64_t horizon_ms, uin
 	struct slab *slab = arena_slab(&backend->arena, id);
 
 	if (backend->sweep_slot == 0) {
+		/* Nothing is touched without budget: an earliest expiry that was reset and not found again would hide the slab. */
+		if (!*budget)
+			return false;
 		if (slab->min_expiry_ms > horizon_ms)
 			return true;
 		slab->min_expiry_ms = INT64_MAX; /* found out anew on the way */

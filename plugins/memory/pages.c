@@ -3,6 +3,7 @@
  * pages.c: see pages.h.
  */
 #include "pages.h"
+#include <assert.h>
 
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -49,6 +50,7 @@ void *pages_resize(struct pages *pages, void *block, size_t old_bytes, size_t ne
 {
 	void *resized;
 
+	assert(new_bytes > 0);
 	if (new_bytes > old_bytes && !fits(pages, new_bytes - old_bytes))
 		return NULL;
 	resized = realloc(block, new_bytes);

@@ -44,6 +44,7 @@ struct rig {
 	/* The reader is let on in small steps, so that the input does not end before the checkpoints have been asked for. */
 	_Atomic int input_fds[RIG_PARTITIONS_MAX];
 	_Atomic uint64_t reads, allowed_reads;
+	struct pipeline *_Atomic pipeline; /* while it runs */
 	struct clock clock;
 	struct log log;
 	struct component operator;
@@ -554,6 +555,15 @@ static int rig_open(struct io *io, const char *path, int flags, mode_t mode)
 	return fd;
 }
 
+/* A reader that is to inject a barrier must get to the end of its round. */
+static bool may_read(struct rig *rig)
+{
+	struct pipeline *pipeline = atomic_load(&rig->pipeline);
+
+	return !pipeline || atomic_load(&rig->reads) < atomic_load(&rig->allowed_reads) ||
+	       atomic_load(&pipeline->barrier_wanted) || atomic_load(&pipeline->closing);
+}
+
 static ssize_t rig_read(struct io *io, int fd, void *bytes, size_t len)
 {
 	struct rig *rig = io->context;
@@ -563,7 +573,7 @@ static ssize_t rig_read(struct io *io, int fd, void *bytes, size_t len)
 		is_input |= fd == atomic_load(&rig->input_fds[i]);
 	if (!is_input)
 		return rig->system->read(io, fd, bytes, len);
-	while (atomic_load(&rig->reads) >= atomic_load(&rig->allowed_reads))
+	while (!may_read(rig))
 		sched_yield();
 	atomic_fetch_add(&rig->reads, 1);
 	return rig->system->read(io, fd, bytes, len < 3000 ? len : 3000);
@@ -759,10 +769,6 @@ static void ask(struct rig *rig, struct pipeline *pipeline)
 	for (uint64_t spins = rng_below(&rig->rng, 20); spins; spins--)
 		sched_yield();
 	pipeline_request_checkpoint(pipeline);
-	atomic_store(&rig->allowed_reads, UINT64_MAX);
-	while (atomic_load(&pipeline->barrier_wanted) && !atomic_load(&pipeline->closing))
-		sched_yield();
-	atomic_store(&rig->allowed_reads, atomic_load(&rig->reads));
 }
 
 static int32_t control_run(struct rig *rig, struct pipeline *pipeline, sb_error *err)
@@ -803,8 +809,12 @@ static int32_t control_run(struct rig *rig, struct pipeline *pipeline, sb_error 
 
 static int32_t control(struct rig *rig, struct pipeline *pipeline, sb_error *err)
 {
-	int32_t status = control_run(rig, pipeline, err);
+	int32_t status;
 
+	atomic_store(&rig->allowed_reads, 0);
+	atomic_store(&rig->pipeline, pipeline);
+	must(pipeline_start(pipeline, err), err);
+	status = control_run(rig, pipeline, err);
 	atomic_store(&rig->allowed_reads, UINT64_MAX);
 	return status;
 }
@@ -865,9 +875,9 @@ static int32_t run(struct rig *rig, struct checkpoint_reader *from, sb_error *er
 	open_parts(rig, from);
 	configure(rig, tasks, &config);
 	must(pipeline_open(&config, &pipeline, err), err);
-	must(pipeline_start(pipeline, err), err);
 	status = control(rig, pipeline, err);
 	pipeline_close(pipeline);
+	atomic_store(&rig->pipeline, NULL);
 	close_parts(rig);
 	if (status != SB_OK)
 		return status;

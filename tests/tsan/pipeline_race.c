@@ -48,7 +48,7 @@ static int run_failing(const struct rig_config *config)
 int main(void)
 {
 	struct rig_config config = {
-		.tasks = 4, .partitions = 3, .records = 5000, .seed = 1, .max_events = 9000, .checkpoints = 40};
+		.tasks = 4, .partitions = 3, .records = 9000, .seed = 1, .max_events = 13000, .checkpoints = 40};
 	const struct component *memory;
 	struct option_set options;
 	struct component plain;

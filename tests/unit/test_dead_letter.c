@@ -1,6 +1,7 @@
 /* Dead letters: one JSON object a line, from which the record comes back byte for byte. */
 #include <cJSON.h>
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"

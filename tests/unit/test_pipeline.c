@@ -56,7 +56,7 @@ static struct rig_config plain_rig(uint32_t tasks, uint64_t seed, uint32_t flags
 {
 	plain_backend_component(&changed, SB_BACKEND_ORDERED | flags);
 	return (struct rig_config){
-		.backend = &changed, .tasks = tasks, .partitions = 2, .records = 5000, .seed = seed, .checkpoints = 25};
+		.backend = &changed, .tasks = tasks, .partitions = 2, .records = 6000, .seed = seed, .checkpoints = 25};
 }
 
 static void expect_exact_cuts(const struct rig_config *config)
@@ -108,7 +108,7 @@ Test(pipeline, checkpoints_over_rocksdb_are_exact_cuts)
 				     .backend_options = &options,
 				     .tasks = 2,
 				     .partitions = 2,
-				     .records = 4000,
+				     .records = 6000,
 				     .seed = 4,
 				     .cache_bytes = 256 << 10,
 				     .checkpoints = 15};
