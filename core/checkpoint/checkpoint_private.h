@@ -34,6 +34,8 @@
 #define CHECKPOINT_TMP_SUFFIX ".json.tmp"
 #define CHECKPOINT_QUARANTINE "quarantine"
 #define CHECKPOINT_ABANDONED "abandoned"
+#define CHECKPOINT_SHARED "shared"
+#define CHECKPOINT_TMP_PREFIX "tmp-"
 
 /* checkpoint_id.c. Ids are "checkpoint-" and a number above 0 without leading zeros. */
 void checkpoint_id_format(uint64_t number, char ret_id[CHECKPOINT_ID_BYTES]);
@@ -60,7 +62,8 @@ uint8_t *file_sink_room(struct file_sink *sink, size_t len, sb_error *err);
 void file_sink_filled(struct file_sink *sink, size_t len);
 /* The digest of all bytes so far, in hexadecimal, NUL-terminated. Nothing is hashed from here on. */
 void file_sink_digest(struct file_sink *sink, char ret_hex[CHECKPOINT_DIGEST_HEX + 1]);
-/* Everything is in the file and on the disk. */
+/* Everything is in the file; with sync, on the disk, too. */
+int32_t file_sink_flush(struct file_sink *sink, sb_error *err);
 int32_t file_sink_sync(struct file_sink *sink, sb_error *err);
 /* Closes the file and frees the memory; the file stays. */
 void file_sink_close(struct file_sink *sink);
@@ -91,6 +94,7 @@ struct snapshot_entry {
 	uint32_t state_id, key_group;
 	sb_slice user_part, value;
 	int64_t expiry_ms;
+	bool deleted; /* among changes */
 };
 
 int32_t state_digest_init(struct state_digest *digest, const struct checkpoint_meta *meta, sb_error *err);

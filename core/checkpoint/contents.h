@@ -16,8 +16,10 @@ struct checkpoint_contents_config {
 	const struct log *log;
 	struct checkpoint_store *store; /* where parents and shared files are found */
 	const char *plugin_dir;
-	const char *source_plugin; /* path or name of the plugin that reads native files; NULL: by the name in the checkpoint */
-	const char *scratch_dir;   /* an existing directory for links to native files; NULL: one is made beside them and removed */
+	const char *
+		source_plugin; /* path or name of the plugin that reads native files; NULL: by the name in the checkpoint */
+	const char *
+		scratch_dir; /* an existing directory for links to native files; NULL: one is made beside them and removed */
 };
 
 struct checkpoint_contents;

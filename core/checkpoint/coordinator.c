@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
+#include "checkpoint/native.h"
+#include "plugin/extensions.h"
 #include "state/composed_key.h"
 
 #define ENTRIES_PER_CALL 256
@@ -28,6 +31,9 @@ static void close_iterators(struct checkpoint_cut *cut)
 		if (task->iter)
 			task->backend->component->backend.iter_close(task->iter);
 		task->iter = NULL;
+		if (task->changes)
+			component_delta(task->backend->component)->changes_close(task->changes);
+		task->changes = NULL;
 	}
 }
 
@@ -69,13 +75,53 @@ static int32_t write_entries(struct checkpoint_writer *writer, const struct inst
 	return SB_OK;
 }
 
-static int32_t write_snapshot(struct checkpoint_writer *writer, const struct cut_task *task, int64_t cut_ms,
+/* A put that has expired hides what the parent has, so it goes down as a deletion. */
+static int32_t write_changes(struct checkpoint_writer *writer, const struct instance *backend, const sb_op *ops,
+			     uint64_t n, int64_t cut_ms, sb_error *err)
+{
+	for (uint64_t i = 0; i < n; i++) {
+		const sb_op *op = &ops[i];
+		bool expired = op->expiry_ms != SB_NO_EXPIRY && op->expiry_ms <= cut_ms;
+
+		if (op->key.len < COMPOSED_PREFIX_BYTES || (op->kind != SB_OP_PUT && op->kind != SB_OP_DELETE))
+			return error_set(err, SB_ERR_CORRUPT, "%s returned a change that the host never made",
+					 backend->name);
+		if (op->kind == SB_OP_DELETE || expired)
+			TRY(checkpoint_writer_deletion(writer, composed_state_id(op->key), composed_key_group(op->key),
+						       composed_user_part(op->key), err));
+		else
+			TRY(checkpoint_writer_entry(writer, composed_state_id(op->key), composed_key_group(op->key),
+						    composed_user_part(op->key), op->value, op->expiry_ms, err));
+	}
+	return SB_OK;
+}
+
+static int32_t write_delta(struct checkpoint_writer *writer, const struct cut_task *task, int64_t cut_ms, sb_error *err)
+{
+	const sb_delta_ops *delta = component_delta(task->backend->component);
+	sb_op ops[ENTRIES_PER_CALL];
+	uint64_t n;
+
+	do {
+		int32_t status;
+
+		n = 0;
+		memset(ops, 0, sizeof(ops));
+		instance_expect(err);
+		status = delta->changes_next(task->changes, ENTRIES_PER_CALL, ops, &n, err);
+		if (status != SB_OK)
+			return instance_fault(task->backend, "changes_next", status, err);
+		TRY(write_changes(writer, task->backend, ops, n, cut_ms, err));
+	} while (n);
+	return SB_OK;
+}
+
+static int32_t write_iterated(struct checkpoint_writer *writer, const struct cut_task *task, int64_t cut_ms,
 			      sb_error *err)
 {
 	sb_entry entries[ENTRIES_PER_CALL];
 	uint64_t n;
 
-	TRY(checkpoint_writer_snapshot_begin(writer, task->backend->name, err));
 	do {
 		int32_t status;
 
@@ -86,6 +132,18 @@ static int32_t write_snapshot(struct checkpoint_writer *writer, const struct cut
 			return instance_fault(task->backend, "iter_next", status, err);
 		TRY(write_entries(writer, task->backend, entries, n, cut_ms, err));
 	} while (n);
+	return SB_OK;
+}
+
+/* Of native files the snapshot in the file itself is empty. */
+static int32_t write_snapshot(struct checkpoint_writer *writer, const struct cut_task *task, int64_t cut_ms,
+			      sb_error *err)
+{
+	TRY(checkpoint_writer_snapshot_begin(writer, task->backend->name, err));
+	if (task->mode == CUT_ENTRIES)
+		TRY(write_iterated(writer, task, cut_ms, err));
+	if (task->mode == CUT_CHANGES)
+		TRY(write_delta(writer, task, cut_ms, err));
 	return checkpoint_writer_snapshot_end(writer, err);
 }
 
@@ -109,6 +167,8 @@ static int32_t write_checkpoint(const struct coordinator_config *config, struct 
 
 	TRY(checkpoint_store_next_id(config->store, config->clock, cut->meta.id, err));
 	memcpy(result->id, cut->meta.id, sizeof(result->id));
+	if (result->mode == CUT_FILES)
+		TRY(native_write(config, cut, result));
 	TRY(checkpoint_writer_begin(config->io, checkpoint_store_dir(config->store), &cut->meta, config->codec, &writer,
 				    err));
 	status = write_parts(writer, cut, err);
@@ -140,7 +200,10 @@ void coordinator_write(const struct coordinator_config *config, struct checkpoin
 	memset(ret_result, 0, sizeof(*ret_result));
 	ret_result->error.struct_size = sizeof(sb_error);
 	ret_result->pause_ns = cut->pause_ns;
+	ret_result->mode = cut->tasks[0].mode;
 	ret_result->status = write_checkpoint(config, cut, ret_result);
+	if (ret_result->mode == CUT_FILES)
+		native_end(config, cut, ret_result);
 	close_iterators(cut);
 	ret_result->duration_ns = clock_monotonic_ns(config->clock) - begin_ns;
 	if (ret_result->status == SB_OK)

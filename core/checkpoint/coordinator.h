@@ -12,9 +12,14 @@
 #include "checkpoint/writer.h"
 #include "plugin/instance.h"
 
+/* How a task's state is read: over everything, over what has changed since the parent, or as files that the backend makes. */
+enum cut_mode { CUT_ENTRIES, CUT_CHANGES, CUT_FILES };
+
 struct cut_task {
+	enum cut_mode mode;
 	struct instance *backend;
-	sb_iter *iter; /* over everything, opened at the barrier */
+	sb_iter *iter; /* ENTRIES: opened at the barrier */
+	sb_changes *changes; /* CHANGES: the same */
 	struct instance *operator;
 	struct buffer provider; /* the operator's own snapshot */
 	bool has_provider;
@@ -24,6 +29,7 @@ struct checkpoint_cut {
 	struct checkpoint_meta meta;
 	struct cut_task *tasks; /* meta.tasks of them */
 	int64_t pause_ns; /* how long processing stood still for it */
+	bool writes_released; /* FILES: told to whoever holds them back */
 };
 
 /* Closes the iterators and frees all. NULL is fine. */
@@ -35,6 +41,9 @@ struct checkpoint_result {
 	char id[CHECKPOINT_ID_BYTES];
 	struct checkpoint_totals totals;
 	int64_t file_bytes;
+	enum cut_mode mode;
+	uint64_t files, files_reused; /* of FILES */
+	int64_t shared_bytes; /* of the files that were not there yet */
 	int64_t duration_ns;
 	int64_t pause_ns;
 };
@@ -46,6 +55,9 @@ struct coordinator_config {
 	struct checkpoint_store *store; /* used by the coordinator's thread alone while it runs */
 	enum checkpoint_codec codec;
 	uint64_t keep;
+	/* Called on the coordinator's thread when backends may be written to again: once for each cut with FILES, as soon as
+	 * they have been made, or have failed to be. */
+	void (*release_writes)(void *context);
 	/* Called on the coordinator's thread: makes durable what the cut counts on, before the checkpoint is. */
 	int32_t (*sync_outputs)(void *context, sb_error *err);
 	/* Called on the coordinator's thread when the checkpoint is there, or has failed. The iterators are closed by then. */

@@ -6,6 +6,7 @@
 #include "checkpoint/frame.h"
 
 #define EXPIRES 1u
+#define DELETED 2u
 #define FLAG_BITS 2u
 
 size_t varint_put(uint8_t *at, uint64_t value)
@@ -43,7 +44,8 @@ size_t entry_put_head(uint8_t *at, const struct snapshot_entry *entry)
 {
 	bool expires = entry->expiry_ms != SB_NO_EXPIRY;
 	uint64_t zigzag = (uint64_t)entry->expiry_ms << 1 ^ (uint64_t)(entry->expiry_ms >> 63);
-	size_t n = varint_put(at, (uint64_t)entry->state_id << FLAG_BITS | (expires ? EXPIRES : 0));
+	size_t n = varint_put(at, (uint64_t)entry->state_id << FLAG_BITS | (expires ? EXPIRES : 0) |
+					  (entry->deleted ? DELETED : 0));
 
 	n += varint_put(at + n, entry->key_group);
 	n += varint_put(at + n, entry->user_part.len);
@@ -53,7 +55,7 @@ size_t entry_put_head(uint8_t *at, const struct snapshot_entry *entry)
 	return n;
 }
 
-int32_t entry_take(sb_slice *from, struct snapshot_entry *ret_entry, sb_error *err)
+int32_t entry_take(sb_slice *from, bool changes, struct snapshot_entry *ret_entry, sb_error *err)
 {
 	uint64_t head, group, key_len, value_len, zigzag = 0;
 	sb_slice rest = *from;
@@ -61,13 +63,16 @@ int32_t entry_take(sb_slice *from, struct snapshot_entry *ret_entry, sb_error *e
 	if (!varint_take(&rest, &head) || !varint_take(&rest, &group) || !varint_take(&rest, &key_len) ||
 	    !varint_take(&rest, &value_len))
 		return error_set(err, SB_ERR_CORRUPT, "an entry whose numbers are malformed");
-	if (head & 2u || head >> FLAG_BITS >= SCHEMA_STATES_MAX || group >= KEY_GROUPS_MAX)
+	if ((head & DELETED && !changes) || head >> FLAG_BITS >= SCHEMA_STATES_MAX || group >= KEY_GROUPS_MAX)
 		return error_set(err, SB_ERR_CORRUPT, "an entry with an impossible state or key group");
 	if (head & EXPIRES && (!varint_take(&rest, &zigzag) || zigzag == 0))
 		return error_set(err, SB_ERR_CORRUPT, "an entry with a malformed expiry");
+	if (head & DELETED && (head & EXPIRES || value_len))
+		return error_set(err, SB_ERR_CORRUPT, "a deletion with a value or an expiry");
 	if (key_len > rest.len || value_len > rest.len - key_len)
 		return error_set(err, SB_ERR_CORRUPT, "an entry that is longer than its frame");
 	ret_entry->state_id = (uint32_t)(head >> FLAG_BITS);
+	ret_entry->deleted = head & DELETED;
 	ret_entry->key_group = (uint32_t)group;
 	ret_entry->expiry_ms = (int64_t)(zigzag >> 1 ^ (0 - (zigzag & 1)));
 	ret_entry->user_part = slice_of(rest.ptr, key_len);

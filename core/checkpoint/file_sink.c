@@ -21,7 +21,7 @@ int32_t file_sink_open(struct file_sink *sink, struct io *io, const char *path, 
 	return io_create_new(io, path, &sink->fd, err);
 }
 
-static int32_t flush(struct file_sink *sink, sb_error *err)
+int32_t file_sink_flush(struct file_sink *sink, sb_error *err)
 {
 	TRY(io_write_all(sink->io, sink->fd, sink->bytes, sink->used, sink->path, err));
 	sink->used = 0;
@@ -30,7 +30,7 @@ static int32_t flush(struct file_sink *sink, sb_error *err)
 
 uint8_t *file_sink_room(struct file_sink *sink, size_t len, sb_error *err)
 {
-	if (len > WRITE_BYTES - sink->used && flush(sink, err) != SB_OK)
+	if (len > WRITE_BYTES - sink->used && file_sink_flush(sink, err) != SB_OK)
 		return NULL;
 	return sink->bytes + sink->used;
 }
@@ -72,7 +72,7 @@ void file_sink_digest(struct file_sink *sink, char ret_hex[CHECKPOINT_DIGEST_HEX
 
 int32_t file_sink_sync(struct file_sink *sink, sb_error *err)
 {
-	TRY(flush(sink, err));
+	TRY(file_sink_flush(sink, err));
 	return io_fsync(sink->io, sink->fd, sink->path, err);
 }
 

@@ -158,7 +158,7 @@ int32_t frame_decode_payload(struct frame_decoder *decoder, const struct frame_h
 
 	if (hash64_of(slice_of(decoder->frame, covered)) != get_le(decoder->frame + covered, FRAME_CHECKSUM_BYTES))
 		return error_set(err, SB_ERR_CORRUPT, "a frame whose checksum does not match");
-	if (header->type > FRAME_END)
+	if (header->type > FRAME_CHANGES)
 		return error_set(err, SB_ERR_INCOMPATIBLE, "a frame of type %u, which this version does not know",
 				 header->type);
 	if (header->codec == CODEC_NONE) {

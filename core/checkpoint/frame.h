@@ -15,11 +15,11 @@
  *
  * ENTRIES holds whole entries. One that is too large for a frame is cut up: PIECE, …, PIECE, LAST_PIECE. END is last
  * and holds
- * the number of the snapshot's entries. The types 5 (changes since the parent) and 6 (list of files) are kept for
- * incremental checkpoints; a reader that meets a type it does not know says that the file needs a newer program.
+ * the number of the snapshot's entries. In a checkpoint with a parent CHANGES stands in the place of ENTRIES: they are to be
+ * applied in their order. A reader that meets a type it does not know says that the file needs a newer program.
  *
  * An entry: varint(state id * 4 + 1 if it expires), varint(key group), varint(length of user part), varint(length of
- * value), when it expires zigzag varint(expiry in ms), user part, value. (The bit of value 2 is kept for deletions.)
+ * value), when it expires zigzag varint(expiry in ms), user part, value. (The bit of value 2 marks a deletion, among changes only: it has neither value nor expiry.)
  * Varints are
  * LEB128 in their shortest form. */
 #ifndef CHECKPOINT_FRAME_H
@@ -32,8 +32,7 @@ enum frame_type {
 	FRAME_PIECE = 2,
 	FRAME_LAST_PIECE = 3,
 	FRAME_END = 4,
-	FRAME_CHANGES = 5, /* kept for later */
-	FRAME_FILES = 6, /* kept for later */
+	FRAME_CHANGES = 5, /* entries and deletions */
 };
 
 #define FRAME_HEADER_BYTES 24u
@@ -91,6 +90,6 @@ bool varint_take(sb_slice *from, uint64_t *ret_value);
 /* Writes all but user part and value; at most ENTRY_HEAD_BYTES_MAX bytes. */
 size_t entry_put_head(uint8_t *at, const struct snapshot_entry *entry);
 /* Takes one entry from the front; the result points into from. */
-int32_t entry_take(sb_slice *from, struct snapshot_entry *ret_entry, sb_error *err);
+int32_t entry_take(sb_slice *from, bool changes, struct snapshot_entry *ret_entry, sb_error *err);
 
 #endif

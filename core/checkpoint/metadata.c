@@ -20,6 +20,11 @@ void metadata_done(struct checkpoint_meta *meta)
 		free(meta->outputs[i].path);
 	}
 	free(meta->outputs);
+	for (uint64_t i = 0; i < meta->file_count; i++) {
+		free(meta->files[i].snapshot);
+		free(meta->files[i].name);
+	}
+	free(meta->files);
 	schema_done(&meta->schema);
 	*meta = (struct checkpoint_meta){0};
 }

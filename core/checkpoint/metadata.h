@@ -12,7 +12,11 @@
 #define CHECKPOINT_FORMAT_VERSION 1
 #define CHECKPOINT_ID_BYTES 48 /* "checkpoint-" and up to 20 digits, NUL */
 
+/* An incremental one either has a parent (and holds what changed since) or a list of files (and no entries). */
 enum checkpoint_kind { CHECKPOINT_FULL, CHECKPOINT_INCREMENTAL };
+
+#define CHECKPOINT_SHA256_HEX 64u
+#define CHECKPOINT_DEPTH_MAX 64u
 
 /* One partition of the input. */
 struct partition_meta {
@@ -35,11 +39,20 @@ struct output_meta {
 	int64_t length; /* bytes that this checkpoint counts on */
 };
 
+/* A file of a backend, which lies in shared/ under the hash of its content. */
+struct file_meta {
+	char *snapshot; /* "backend-0" */
+	char *name; /* what the backend calls it; no path */
+	int64_t bytes;
+	char sha256[CHECKPOINT_SHA256_HEX + 1];
+};
+
 struct checkpoint_meta {
 	char id[CHECKPOINT_ID_BYTES];
 	int64_t timestamp_ns; /* wall clock at the cut */
 	enum checkpoint_kind kind;
-	char *parent; /* NULL for a full one */
+	char *parent; /* NULL: none is needed */
+	uint32_t depth; /* how many ancestors it needs */
 	char *host_version;
 	char *operator_id, *operator_version;
 	char *backend_id, *backend_version;
@@ -53,6 +66,8 @@ struct checkpoint_meta {
 	struct output_meta *outputs;
 	uint64_t output_count;
 	struct schema schema;
+	struct file_meta *files; /* in the order of snapshots, then names */
+	uint64_t file_count;
 };
 
 /* What is known only when the state has been written; behind StateData in the file. */

@@ -6,6 +6,7 @@
  * followed by its exact bytes ("NameHex"). */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,6 +150,15 @@ static void put_offsets(struct buffer *out, const struct checkpoint_meta *meta)
 	buffer_append_text(out, meta->partition_count ? "}" : "{}");
 }
 
+static void put_file(struct buffer *out, const struct file_meta *file, bool first)
+{
+	buffer_append_text(out, first ? "{\"Snapshot\":" : ",{\"Snapshot\":");
+	json_append_string(out, slice_of_text(file->snapshot));
+	buffer_append_text(out, ",\"Name\":");
+	json_append_string(out, slice_of_text(file->name));
+	buffer_printf(out, ",\"Bytes\":%" PRId64 ",\"SHA256\":\"%s\"}", file->bytes, file->sha256);
+}
+
 static void put_lists(struct buffer *out, const struct checkpoint_meta *meta)
 {
 	put_name(out, "Partitions");
@@ -169,6 +179,57 @@ static void put_lists(struct buffer *out, const struct checkpoint_meta *meta)
 	buffer_append_byte(out, ']');
 	put_name(out, "States");
 	schema_to_json(&meta->schema, out);
+	put_name(out, "Files");
+	buffer_append_byte(out, '[');
+	for (uint64_t i = 0; i < meta->file_count; i++)
+		put_file(out, &meta->files[i], i == 0);
+	buffer_append_byte(out, ']');
+}
+
+/* One name, so that nothing that a checkpoint says can lead out of the directory that its files are put into. */
+static bool is_file_name(const char *name)
+{
+	return name[0] && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strlen(name) <= NAME_MAX &&
+	       !strchr(name, '/') && utf8_is_valid(slice_of_text(name));
+}
+
+static bool is_sha256(const char *text)
+{
+	return strlen(text) == CHECKPOINT_SHA256_HEX && strspn(text, "0123456789abcdef") == CHECKPOINT_SHA256_HEX;
+}
+
+/* By snapshot, then by name: doubles would be neighbours, and are refused with all that is out of order. */
+static int compare_files(const struct file_meta *a, const struct file_meta *b)
+{
+	int order = strcmp(a->snapshot, b->snapshot);
+
+	return order ? order : strcmp(a->name, b->name);
+}
+
+/* What is wrong with the file at index, or NULL. */
+static const char *file_fault(const struct checkpoint_meta *meta, uint64_t index)
+{
+	const struct file_meta *file = &meta->files[index];
+
+	if (!file->snapshot || strncmp(file->snapshot, "backend-", 8) != 0 || !is_file_name(file->snapshot))
+		return "a file of no snapshot";
+	if (!file->name || !is_file_name(file->name))
+		return "a file whose name is none";
+	if (file->bytes < 0 || !is_sha256(file->sha256))
+		return "a file of impossible size or hash";
+	if (index && compare_files(&meta->files[index - 1], file) >= 0)
+		return "files that are doubled or out of order";
+	return NULL;
+}
+
+/* Whether kind, parent, depth and files go together. */
+static bool kind_fits(const struct checkpoint_meta *meta)
+{
+	if ((meta->parent != NULL) != (meta->depth != 0) || meta->depth > CHECKPOINT_DEPTH_MAX)
+		return false;
+	if (meta->kind == CHECKPOINT_FULL)
+		return !meta->parent && meta->file_count == 0;
+	return (meta->parent != NULL) != (meta->file_count != 0);
 }
 
 /* What a writer is given is checked as far as a reader would refuse it. */
@@ -176,8 +237,11 @@ static int32_t check_meta(const struct checkpoint_meta *meta, sb_error *err)
 {
 	if (!checkpoint_id_is_valid(meta->id))
 		return error_set(err, SB_ERR_INVALID, "%s is no checkpoint id", meta->id);
-	if (meta->kind != CHECKPOINT_FULL || meta->parent)
-		return error_set(err, SB_ERR_UNSUPPORTED, "only full checkpoints can be written so far");
+	if (!kind_fits(meta) || (meta->parent && !checkpoint_id_is_valid(meta->parent)))
+		return error_set(err, SB_ERR_INVALID, "kind, parent, depth and files of %s do not fit", meta->id);
+	for (uint64_t i = 0; i < meta->file_count; i++)
+		if (file_fault(meta, i))
+			return error_set(err, SB_ERR_INVALID, "%s has %s", meta->id, file_fault(meta, i));
 	if (meta->key_groups < 1 || meta->key_groups > KEY_GROUPS_MAX || meta->tasks < 1 ||
 	    meta->tasks > meta->key_groups)
 		return error_set(err, SB_ERR_INVALID, "%u tasks with %u key groups", meta->tasks, meta->key_groups);
@@ -204,6 +268,7 @@ int32_t metadata_write_header(const struct checkpoint_meta *meta, enum checkpoin
 	put_u64(out, "FormatVersion", CHECKPOINT_FORMAT_VERSION);
 	put_text(out, "Kind", kind_names[meta->kind]);
 	put_text(out, "Parent", meta->parent);
+	put_u64(out, "Depth", meta->depth);
 	put_text(out, "HostVersion", meta->host_version);
 	put_text(out, "Operator", meta->operator_id);
 	put_text(out, "OperatorVersion", meta->operator_version);
@@ -516,6 +581,42 @@ static int32_t read_schema(struct json_pull *pull, struct checkpoint_meta *meta,
 	return SB_OK;
 }
 
+static int32_t read_file(struct json_pull *pull, struct checkpoint_meta *meta, sb_error *err)
+{
+	AUTO(free_memory) char *hash = NULL;
+	struct file_meta *file;
+	const char *fault;
+
+	TRY(grow((void **)&meta->files, meta->file_count, sizeof(*meta->files), err));
+	file = &meta->files[meta->file_count++];
+	TRY(read_text(pull, "Snapshot", &file->snapshot, err));
+	TRY(read_text(pull, "Name", &file->name, err));
+	TRY(read_i64(pull, "Bytes", &file->bytes, err));
+	TRY(read_text(pull, "SHA256", &hash, err));
+	if (hash && is_sha256(hash))
+		memcpy(file->sha256, hash, sizeof(file->sha256));
+	fault = file_fault(meta, meta->file_count - 1);
+	if (fault)
+		return json_pull_fail(pull, err, "%s", fault);
+	return json_read(pull, JSON_OBJECT_END, err);
+}
+
+static int32_t read_files(struct json_pull *pull, struct checkpoint_meta *meta, sb_error *err)
+{
+	enum json_token token;
+
+	TRY(json_read_member(pull, "Files", err));
+	TRY(json_read(pull, JSON_ARRAY_BEGIN, err));
+	for (;;) {
+		TRY(json_pull_next(pull, &token, err));
+		if (token == JSON_ARRAY_END)
+			return SB_OK;
+		if (token != JSON_OBJECT_BEGIN)
+			return json_pull_fail(pull, err, "a file that is no object");
+		TRY(read_file(pull, meta, err));
+	}
+}
+
 static int32_t read_job(struct json_pull *pull, struct checkpoint_meta *meta, sb_error *err)
 {
 	unsigned kind = 0;
@@ -523,8 +624,9 @@ static int32_t read_job(struct json_pull *pull, struct checkpoint_meta *meta, sb
 	TRY(read_choice(pull, "Kind", kind_names, 2, &kind, err));
 	meta->kind = (enum checkpoint_kind)kind;
 	TRY(read_text(pull, "Parent", &meta->parent, err));
-	if ((meta->kind == CHECKPOINT_FULL) != !meta->parent || (meta->parent && !checkpoint_id_is_valid(meta->parent)))
-		return json_pull_fail(pull, err, "a \"Parent\" that does not fit");
+	if (meta->parent && !checkpoint_id_is_valid(meta->parent))
+		return json_pull_fail(pull, err, "a \"Parent\" that is no id");
+	TRY(read_u32(pull, "Depth", 0, CHECKPOINT_DEPTH_MAX, &meta->depth, err));
 	TRY(read_text(pull, "HostVersion", &meta->host_version, err));
 	TRY(read_text(pull, "Operator", &meta->operator_id, err));
 	TRY(read_text(pull, "OperatorVersion", &meta->operator_version, err));
@@ -553,6 +655,9 @@ static int32_t read_header(struct json_pull *pull, struct checkpoint_meta *meta,
 	TRY(read_partitions(pull, meta, err));
 	TRY(read_outputs(pull, meta, err));
 	TRY(read_schema(pull, meta, err));
+	TRY(read_files(pull, meta, err));
+	if (!kind_fits(meta))
+		return json_pull_fail(pull, err, "a \"Kind\" that does not fit \"Parent\", \"Depth\" and \"Files\"");
 	TRY(read_choice(pull, "Codec", codec_names, 3, &codec, err));
 	TRY(json_read_member(pull, "StateData", err));
 	return json_read(pull, JSON_STRING, err);

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/slice.h"
 #include "checkpoint/reader_private.h"
+#include "checkpoint/shared.h"
 
 static int32_t damaged(const struct checkpoint_reader *reader, const char *what, int64_t at, sb_error *err)
 {
@@ -128,10 +129,15 @@ static int32_t check_digest(struct checkpoint_reader *reader, sb_error *err)
 	return SB_OK;
 }
 
-int32_t checkpoint_reader_verify_digest(struct checkpoint_reader *reader, sb_error *err)
+void checkpoint_reader_rewind(struct checkpoint_reader *reader)
 {
 	item_stream_free(TAKE(reader->items));
 	reader->failure.code = SB_OK;
+}
+
+int32_t checkpoint_reader_verify_digest(struct checkpoint_reader *reader, sb_error *err)
+{
+	checkpoint_reader_rewind(reader);
 	return check_digest(reader, err);
 }
 
@@ -256,6 +262,16 @@ static int32_t read_all_items(struct checkpoint_reader *reader, sb_error *err)
 	return SB_OK;
 }
 
+static int32_t verify_files(struct checkpoint_reader *reader, sb_error *err)
+{
+	const char *slash = strrchr(reader->path, '/');
+	AUTO(free_memory) char *dir = slash ? strndup(reader->path, (size_t)(slash - reader->path)) : strdup(".");
+
+	if (!dir)
+		return error_no_memory(err);
+	return shared_check(reader->io, dir, &reader->meta, true, err);
+}
+
 int32_t checkpoint_verify(struct io *io, const char *path, sb_error *err)
 {
 	struct checkpoint_reader *reader;
@@ -265,6 +281,8 @@ int32_t checkpoint_verify(struct io *io, const char *path, sb_error *err)
 	status = checkpoint_reader_verify_digest(reader, err);
 	if (status == SB_OK)
 		status = read_all_items(reader, err);
+	if (status == SB_OK)
+		status = verify_files(reader, err);
 	checkpoint_reader_close(reader);
 	return status;
 }

@@ -23,6 +23,9 @@ const struct checkpoint_totals *checkpoint_reader_totals(const struct checkpoint
 /* Reads every byte of the file and compares the digest; then rewinds to the beginning of StateData. */
 int32_t checkpoint_reader_verify_digest(struct checkpoint_reader *reader, sb_error *err);
 
+/* The next item is the first one again. */
+void checkpoint_reader_rewind(struct checkpoint_reader *reader);
+
 enum checkpoint_item_kind {
 	ITEM_PROVIDER, /* name, bytes */
 	ITEM_SNAPSHOT_BEGIN, /* name */
@@ -39,13 +42,15 @@ struct checkpoint_item {
 	uint32_t state_id, key_group;
 	sb_slice user_part, value;
 	int64_t expiry_ms;
+	bool deleted; /* with a parent only: the key has gone since */
 };
 
 /* Checks frame checksums, ids against the schema, value sizes of struct states, key groups, counts and the state
  * digest (at ITEM_END). */
 int32_t checkpoint_reader_next(struct checkpoint_reader *reader, struct checkpoint_item *ret_item, sb_error *err);
 
-/* Opens, checks the digest, reads all items: what "verify" means. */
+/* Opens, checks the digest, reads all items, and hashes the files in shared/ beside it: what "verify" means, but for the
+ * parents. */
 int32_t checkpoint_verify(struct io *io, const char *path, sb_error *err);
 
 #endif

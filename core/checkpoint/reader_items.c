@@ -211,7 +211,7 @@ static int32_t read_frame(struct item_stream *items, sb_slice *ret_raw, sb_error
 		return complete_sentence(items, err);
 	if (items->frame.number != items->frame_number++)
 		return json_pull_fail(&items->pull, err, "a frame out of order");
-	if ((items->frame.count != 0) != (items->frame.type == FRAME_ENTRIES))
+	if ((items->frame.count != 0) != (items->frame.type == FRAME_ENTRIES || items->frame.type == FRAME_CHANGES))
 		return json_pull_fail(&items->pull, err, "a frame with a wrong count");
 	return SB_OK;
 }
@@ -254,17 +254,25 @@ static int32_t end_frames(struct item_stream *items, sb_slice raw, sb_error *err
 }
 
 /* Until there is an entry at hand, or the snapshot has ended. */
-static int32_t advance_frames(struct item_stream *items, sb_error *err)
+static int32_t advance_frames(struct checkpoint_reader *reader, sb_error *err)
 {
+	struct item_stream *items = reader->items;
 	sb_slice raw;
 
 	TRY(read_frame(items, &raw, err));
 	switch (items->frame.type) {
 	case FRAME_ENTRIES:
+	case FRAME_CHANGES:
+		if (reader->meta.file_count)
+			return json_pull_fail(&items->pull, err, "entries beside files");
+		if ((items->frame.type == FRAME_CHANGES) != (reader->meta.parent != NULL))
+			return json_pull_fail(&items->pull, err, "a frame of the wrong kind");
 		items->entries = raw;
 		items->entries_left = items->frame.count;
 		return SB_OK;
 	case FRAME_PIECE:
+		if (reader->meta.file_count)
+			return json_pull_fail(&items->pull, err, "entries beside files");
 		return read_pieces(items, raw, err);
 	case FRAME_LAST_PIECE:
 		return json_pull_fail(&items->pull, err, "a last piece without a first");
@@ -293,7 +301,7 @@ static int32_t read_entry(struct checkpoint_reader *reader, struct checkpoint_it
 	struct item_stream *items = reader->items;
 	struct snapshot_entry entry;
 
-	if (entry_take(&items->entries, &entry, err) != SB_OK ||
+	if (entry_take(&items->entries, reader->meta.parent != NULL, &entry, err) != SB_OK ||
 	    state_digest_check(&items->digest, &entry, err) != SB_OK)
 		return complete_sentence(items, err);
 	items->entries_left--;
@@ -306,7 +314,8 @@ static int32_t read_entry(struct checkpoint_reader *reader, struct checkpoint_it
 					     .key_group = entry.key_group,
 					     .user_part = entry.user_part,
 					     .value = entry.value,
-					     .expiry_ms = entry.expiry_ms};
+					     .expiry_ms = entry.expiry_ms,
+					     .deleted = entry.deleted};
 	return SB_OK;
 }
 
@@ -353,7 +362,7 @@ static int32_t next_item(struct checkpoint_reader *reader, struct checkpoint_ite
 	}
 	if (items->stage == STAGE_IN_SNAPSHOT) {
 		if (items->entries_left == 0)
-			TRY(advance_frames(items, err));
+			TRY(advance_frames(reader, err));
 		if (items->stage == STAGE_IN_SNAPSHOT)
 			return read_entry(reader, ret_item, err);
 	}

@@ -15,6 +15,17 @@
 #include "checkpoint/checkpoint_private.h"
 #include "checkpoint/store_private.h"
 
+/* What else the checkpoint is made of: its parents, whole, and its files. */
+static int32_t check_needs(struct checkpoint_store *store, const struct checkpoint_meta *meta, sb_error *err)
+{
+	struct checkpoint_reader *parents[CHECKPOINT_DEPTH_MAX];
+	uint32_t count;
+
+	TRY(chain_open(store, meta, true, parents, &count, err));
+	chain_close(parents, count);
+	return shared_check(store->io, store->dir, meta, !store->trust_files, err);
+}
+
 static int32_t open_verified(struct checkpoint_store *store, const char *id, struct checkpoint_reader **ret_reader,
 			     sb_error *err)
 {
@@ -26,6 +37,8 @@ static int32_t open_verified(struct checkpoint_store *store, const char *id, str
 		return error_no_memory(err);
 	TRY(checkpoint_reader_open(store->io, path, &reader, err));
 	status = checkpoint_reader_verify_digest(reader, err);
+	if (status == SB_OK)
+		status = check_needs(store, checkpoint_reader_meta(reader), err);
 	if (status != SB_OK) {
 		checkpoint_reader_close(reader);
 		return status;
@@ -88,4 +101,28 @@ int32_t checkpoint_store_open_newest(struct checkpoint_store *store, const char 
 		return error_set(err, SB_ERR_NOT_FOUND, "no valid checkpoint in %s: %" PRIu64 " damaged", store->dir,
 				 damaged);
 	return error_set(err, SB_ERR_NOT_FOUND, "no checkpoint in %s", store->dir);
+}
+
+static int32_t verify_item(struct checkpoint_store *store, const char *id, sb_error *err)
+{
+	AUTO(free_memory) char *path = checkpoint_store_path(store, id);
+
+	return path ? checkpoint_verify(store->io, path, err) : error_no_memory(err);
+}
+
+int32_t checkpoint_store_verify(struct checkpoint_store *store, const char *id, sb_error *err)
+{
+	struct checkpoint_reader *parents[CHECKPOINT_DEPTH_MAX];
+	struct checkpoint_reader *reader;
+	uint32_t count = 0;
+	int32_t status;
+
+	TRY(verify_item(store, id, err));
+	TRY(open_named(store, id, &reader, err));
+	status = chain_open(store, checkpoint_reader_meta(reader), false, parents, &count, err);
+	for (uint32_t i = 0; status == SB_OK && i < count; i++)
+		status = verify_item(store, checkpoint_reader_meta(parents[i])->id, err);
+	chain_close(parents, count);
+	checkpoint_reader_close(reader);
+	return status;
 }

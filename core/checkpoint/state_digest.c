@@ -2,7 +2,8 @@
  *
  * An entry's hash is the 128-bit hash of 56 bytes: the hashes of the state's name, of the user part
  * and of the value (16 bytes each, low half first) and the expiry (8 bytes), all little-endian. The digest is the sum
- * of these modulo 2^128: the same in any order, under any state ids, parallelism or backend. Hashing
+ * of these modulo 2^128: the same in any order, under any state ids, parallelism or backend. A deletion
+ * (empty value, expiry 0) has a 57th byte, 1. Hashing
  * the parts first spares copying them together. */
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +62,7 @@ int32_t state_digest_check(struct state_digest *digest, const struct snapshot_en
 		return error_set(err, SB_ERR_CORRUPT, "an entry of state %s of %llu and %llu bytes is too large",
 				 state->name, (unsigned long long)entry->user_part.len,
 				 (unsigned long long)entry->value.len);
-	if (state->kind == SB_STATE_STRUCT && entry->value.len != state->value_size)
+	if (state->kind == SB_STATE_STRUCT && !entry->deleted && entry->value.len != state->value_size)
 		return error_set(err, SB_ERR_CORRUPT, "a value of state %s has %llu bytes, not %u", state->name,
 				 (unsigned long long)entry->value.len, state->value_size);
 	if (state->kind == SB_STATE_RAW)
@@ -87,11 +88,13 @@ static uint8_t *put_hash(uint8_t *at, struct hash128 hash)
 
 void state_digest_add(struct state_digest *digest, const struct snapshot_entry *entry)
 {
-	uint8_t parts[56];
+	uint8_t parts[57];
 	uint8_t *at = put_hash(parts, digest->names[entry->state_id]);
 
 	at = put_hash(at, hash128_of(entry->user_part));
 	at = put_hash(at, hash128_of(entry->value));
-	put_u64(at, (uint64_t)entry->expiry_ms);
-	digest->sum = hash128_add(digest->sum, hash128_of(slice_of(parts, sizeof(parts))));
+	at = put_u64(at, (uint64_t)entry->expiry_ms);
+	if (entry->deleted)
+		*at++ = 1;
+	digest->sum = hash128_add(digest->sum, hash128_of(slice_of(parts, (size_t)(at - parts))));
 }

@@ -72,6 +72,7 @@ static int32_t open_store(struct checkpoint_store *store, const char *dir, bool 
 	bool exists;
 
 	store->dir = strdup(dir);
+	shared_init(&store->shared, store->io, store->dir);
 	if (!store->dir || !lock_path)
 		return error_no_memory(err);
 	if (create)
@@ -82,7 +83,8 @@ static int32_t open_store(struct checkpoint_store *store, const char *dir, bool 
 	if (!lock)
 		return SB_OK;
 	TRY(io_lock_file(store->io, lock_path, &store->lock_fd, err));
-	return remove_temporaries(store, UINT64_MAX, err);
+	TRY(remove_temporaries(store, UINT64_MAX, err));
+	return sweep_files(store, err);
 }
 
 int32_t checkpoint_store_open(struct io *io, const struct log *log, const char *dir, bool create, bool lock,
@@ -108,6 +110,7 @@ void checkpoint_store_close(struct checkpoint_store *store)
 	if (!store)
 		return;
 	io_close(store->io, store->lock_fd);
+	shared_done(&store->shared);
 	free(store->dir);
 	free(store);
 }
@@ -214,20 +217,25 @@ int32_t checkpoint_store_next_id(struct checkpoint_store *store, struct clock *c
 	return SB_OK;
 }
 
-/* Removes refs[keep ..], the oldest first: a crash on the way leaves the newer ones. */
-static uint64_t remove_older(struct checkpoint_store *store, const struct checkpoint_ref *refs, uint64_t count,
-			     uint64_t keep)
+/* Children before their parents: a crash on the way leaves no checkpoint without what it needs. One that cannot be removed
+ * ends it, for the same reason. */
+static uint64_t remove_unmarked(struct checkpoint_store *store, const struct checkpoint_ref *refs, uint64_t count,
+				const bool *stays)
 {
 	uint64_t removed = 0;
 
-	for (uint64_t i = count; i > keep; i--) {
-		AUTO(free_memory) char *path = checkpoint_store_path(store, refs[i - 1].id);
+	for (uint64_t i = 0; i < count; i++) {
+		AUTO(free_memory) char *path = NULL;
 		sb_error err = ERROR_INIT;
 
-		if (path && io_unlink(store->io, path, &err) == SB_OK)
-			removed++;
-		else
-			store_warn(store, "Cannot remove an old checkpoint", refs[i - 1].id, &err);
+		if (stays[i])
+			continue;
+		path = checkpoint_store_path(store, refs[i].id);
+		if (!path || io_unlink(store->io, path, &err) != SB_OK) {
+			store_warn(store, "Cannot remove an old checkpoint", refs[i].id, &err);
+			break;
+		}
+		removed++;
 	}
 	return removed;
 }
@@ -235,17 +243,36 @@ static uint64_t remove_older(struct checkpoint_store *store, const struct checkp
 int32_t checkpoint_store_collect(struct checkpoint_store *store, uint64_t keep, uint64_t *ret_removed, sb_error *err)
 {
 	AUTO(free_memory) struct checkpoint_ref *refs = NULL;
+	AUTO(free_memory) bool *stays = NULL;
 	sb_error minor = ERROR_INIT;
 	uint64_t count, removed;
 
 	if (keep < 1)
 		return error_set(err, SB_ERR_INVALID, "at least one checkpoint must be kept");
 	TRY(checkpoint_store_list(store, &refs, &count, err));
-	removed = remove_older(store, refs, count, keep);
+	stays = calloc(count + 1, sizeof(*stays));
+	if (!stays)
+		return error_no_memory(err);
+	TRY(sweep_mark(store, refs, count, keep, stays, err));
+	removed = remove_unmarked(store, refs, count, stays);
 	if (removed && io_fsync_dir(store->io, store->dir, &minor) != SB_OK)
 		store_warn(store, "Removed checkpoints may come back after a crash", store->dir, &minor);
+	else if (store->lock_fd >= 0 && sweep_files(store, &minor) != SB_OK)
+		store_warn(store, "Cannot remove files that no checkpoint needs", store->dir, &minor);
 	if (count && store->lock_fd >= 0 && remove_temporaries(store, refs[0].number, &minor) != SB_OK)
 		store_warn(store, "Cannot look for temporary files", store->dir, &minor);
 	*ret_removed = removed;
 	return SB_OK;
+}
+
+void checkpoint_store_trust_files(struct checkpoint_store *store, bool trust)
+{
+	store->trust_files = trust;
+}
+
+int32_t checkpoint_store_take_file(struct checkpoint_store *store, const struct file_meta *file, bool link, bool know,
+				   const char *path, sb_error *err)
+{
+	TRY(shared_take(store->io, store->dir, file, link, path, err));
+	return know && link ? shared_know(&store->shared, path, file->sha256, err) : SB_OK;
 }

@@ -4,6 +4,8 @@
  *   checkpoints/checkpoint-<unix ns>.json.tmp      one being written, or left by a crash
  *   checkpoints/quarantine/checkpoint-….json       did not verify; kept for people, never read again
  *   checkpoints/abandoned/checkpoint-….json        of a line of history that the user left; kept for people, too
+ *   checkpoints/shared/<sha256>                    files of native checkpoints, each content once
+ *   checkpoints/tmp-…/                             made on the way to one, or to read one
  *   checkpoints/LOCK                               held by the running job
  */
 #ifndef CHECKPOINT_STORE_H
@@ -65,6 +67,16 @@ int32_t checkpoint_store_quarantine(struct checkpoint_store *store, const char *
 /* Moves every checkpoint that is newer than id (NULL: every one) to abandoned/, the newest first. */
 int32_t checkpoint_store_abandon_newer(struct checkpoint_store *store, const char *id, uint64_t *ret_count,
 				       sb_error *err);
+
+/* Whether open_newest hashes the files of native checkpoints (the default) or looks only whether they are there and have their sizes. */
+void checkpoint_store_trust_files(struct checkpoint_store *store, bool trust);
+
+/* Digest, items, files and all parents of one checkpoint. */
+int32_t checkpoint_store_verify(struct checkpoint_store *store, const char *id, sb_error *err);
+
+/* Puts a file of a native checkpoint to path, linked if that may be. With know, the next native checkpoint recognises it there. */
+int32_t checkpoint_store_take_file(struct checkpoint_store *store, const struct file_meta *file, bool link, bool know,
+				   const char *path, sb_error *err);
 
 /* True when quarantine/ holds something: a sign that there was state. */
 bool checkpoint_store_has_quarantine(struct checkpoint_store *store);

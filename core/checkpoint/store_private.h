@@ -3,6 +3,7 @@
 #ifndef CHECKPOINT_STORE_PRIVATE_H
 #define CHECKPOINT_STORE_PRIVATE_H
 
+#include "checkpoint/shared.h"
 #include "checkpoint/store.h"
 
 struct checkpoint_store {
@@ -11,9 +12,25 @@ struct checkpoint_store {
 	char *dir;
 	int lock_fd; /* -1: not locked */
 	uint64_t last_number; /* of the ids handed out */
+	struct shared shared;
+	bool trust_files; /* a restore does not hash files */
 };
 
 /* A warning with the file and the error's message. */
 void store_warn(const struct checkpoint_store *store, const char *message, const char *file, const sb_error *err);
+
+/* chain.c: opens the parents of meta, the nearest first; ret_parents has room for CHECKPOINT_DEPTH_MAX. SB_ERR_CORRUPT when one is
+ * missing or does not fit its child. With digest all of their bytes are checked. */
+int32_t chain_open(struct checkpoint_store *store, const struct checkpoint_meta *meta, bool digest,
+		   struct checkpoint_reader **ret_parents, uint32_t *ret_count, sb_error *err);
+void chain_close(struct checkpoint_reader **parents, uint32_t count);
+
+/* sweep.c */
+/* Of refs (newest first) those that must stay: the newest keep ones that can be restored, what they and abandoned ones need, and what
+ * is newer than the last of them. */
+int32_t sweep_mark(struct checkpoint_store *store, const struct checkpoint_ref *refs, uint64_t count, uint64_t keep,
+		   bool *ret_stays, sb_error *err);
+/* Removes temporary directories, and the files in shared/ that no checkpoint here or set aside names. */
+int32_t sweep_files(struct checkpoint_store *store, sb_error *err);
 
 #endif

@@ -217,7 +217,7 @@ static int32_t write_frame(struct checkpoint_writer *writer, enum frame_type typ
 
 static int32_t flush_entries(struct checkpoint_writer *writer, sb_error *err)
 {
-	return writer->raw_len ? write_frame(writer, FRAME_ENTRIES, err) : SB_OK;
+	return writer->raw_len ? write_frame(writer, writer->meta->parent ? FRAME_CHANGES : FRAME_ENTRIES, err) : SB_OK;
 }
 
 static void put(struct checkpoint_writer *writer, sb_slice bytes)
@@ -270,6 +270,18 @@ static int32_t write_entry(struct checkpoint_writer *writer, const struct snapsh
 	return SB_OK;
 }
 
+static int32_t add_entry(struct checkpoint_writer *writer, const struct snapshot_entry *entry, sb_error *err)
+{
+	int32_t status;
+
+	assert(writer->stage == STAGE_IN_SNAPSHOT);
+	TRY(repeat_failure(writer, err));
+	status = write_entry(writer, entry, err);
+	if (status == SB_ERR_CORRUPT)
+		error_prefix(err, "the backend returned what cannot go into a checkpoint");
+	return remember(writer, status, err);
+}
+
 int32_t checkpoint_writer_entry(struct checkpoint_writer *writer, uint32_t state_id, uint32_t key_group,
 				sb_slice user_part, sb_slice value, int64_t expiry_ms, sb_error *err)
 {
@@ -278,14 +290,18 @@ int32_t checkpoint_writer_entry(struct checkpoint_writer *writer, uint32_t state
 				       .user_part = user_part,
 				       .value = value,
 				       .expiry_ms = expiry_ms};
-	int32_t status;
 
-	assert(writer->stage == STAGE_IN_SNAPSHOT);
-	TRY(repeat_failure(writer, err));
-	status = write_entry(writer, &entry, err);
-	if (status == SB_ERR_CORRUPT)
-		error_prefix(err, "the backend returned what cannot go into a checkpoint");
-	return remember(writer, status, err);
+	return add_entry(writer, &entry, err);
+}
+
+int32_t checkpoint_writer_deletion(struct checkpoint_writer *writer, uint32_t state_id, uint32_t key_group,
+				   sb_slice user_part, sb_error *err)
+{
+	struct snapshot_entry entry = {
+		.state_id = state_id, .key_group = key_group, .user_part = user_part, .deleted = true};
+
+	assert(writer->meta->parent);
+	return add_entry(writer, &entry, err);
 }
 
 static int32_t end_snapshot(struct checkpoint_writer *writer, sb_error *err)

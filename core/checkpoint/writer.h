@@ -28,6 +28,9 @@ int32_t checkpoint_writer_snapshot_begin(struct checkpoint_writer *writer, const
 /* user_part: the composed key without its first four bytes. */
 int32_t checkpoint_writer_entry(struct checkpoint_writer *writer, uint32_t state_id, uint32_t key_group,
 				sb_slice user_part, sb_slice value, int64_t expiry_ms, sb_error *err);
+/* In a checkpoint whose meta has a parent, entries are changes, and this is one, too. */
+int32_t checkpoint_writer_deletion(struct checkpoint_writer *writer, uint32_t state_id, uint32_t key_group,
+				   sb_slice user_part, sb_error *err);
 int32_t checkpoint_writer_snapshot_end(struct checkpoint_writer *writer, sb_error *err);
 /* fsync, rename without replacing, fsync of the directory. Frees the writer in either case. *ret_file_bytes is the
  * file's size. */

@@ -11,7 +11,10 @@
 #include "base/hash.h"
 #include "base/number.h"
 #include "base/slice.h"
+#include "cli/check_options.h"
 #include "cli/command.h"
+
+#define RUN_NAME "sbhost run"
 
 enum option_key {
 	KEY_BACKEND = 0x100,
@@ -30,10 +33,13 @@ enum option_key {
 	KEY_STATE_DIR,
 	KEY_CHECKPOINT_DIR,
 	KEY_CHECKPOINT_INTERVAL,
+	KEY_CHECKPOINT_MODE,
 	KEY_CHECKPOINT_COMPRESSION,
 	KEY_MAX_FAILED_CHECKPOINTS,
 	KEY_KEEP,
 	KEY_RESTORE,
+	KEY_RESTORE_VERIFY,
+	KEY_SOURCE_PLUGIN,
 	KEY_ALLOW_FRESH_START,
 	KEY_TTL,
 	KEY_TTL_CLOCK,
@@ -77,12 +83,18 @@ static const struct argp_option option_table[] = {
 	{"checkpoint-dir", KEY_CHECKPOINT_DIR, "DIR", 0, "Checkpoints (default ./checkpoints)", 0},
 	{"checkpoint-interval", KEY_CHECKPOINT_INTERVAL, "DURATION", 0,
 	 "Time between checkpoints (default 30s; 0: only the final one)", 0},
+	{"checkpoint-mode", KEY_CHECKPOINT_MODE, "incremental|full", 0,
+	 "Write only what changed, when the backend can tell (default incremental)", 0},
 	{"checkpoint-compression", KEY_CHECKPOINT_COMPRESSION, "none|lz4|zstd", 0, "Of the state in them (default lz4)",
 	 0},
 	{"max-failed-checkpoints", KEY_MAX_FAILED_CHECKPOINTS, "N", 0,
 	 "How many may fail in a row before the job does (default 3)", 0},
 	{"keep", KEY_KEEP, "N", 0, "Checkpoints to keep (default 5)", 0},
 	{"restore", KEY_RESTORE, "latest|none|ID", 0, "What to start from (default latest)", 0},
+	{"restore-verify", KEY_RESTORE_VERIFY, "full|fast", 0,
+	 "Hash a backend's own files before they are used, or look at their sizes only (default full)", 0},
+	{"source-plugin", KEY_SOURCE_PLUGIN, "PATH|NAME", 0,
+	 "The backend that reads its own files in a checkpoint (default: by its name in the checkpoint)", 0},
 	{"allow-fresh-start", KEY_ALLOW_FRESH_START, NULL, 0,
 	 "Start from nothing even when there was state and no checkpoint can be restored", 0},
 	{"ttl", KEY_TTL, "DURATION", 0, "State expires after so long without a write (default 24h; 0: never)", 0},
@@ -185,6 +197,8 @@ static int32_t parse_cache_size(struct run_options *o, const char *value)
 static int32_t parse_state_option(int key, const char *value, struct run_options *o)
 {
 	static const char *const codecs[] = {"none", "lz4", "zstd", NULL};
+	static const char *const modes[] = {"incremental", "full", NULL};
+	static const char *const verifications[] = {"full", "fast", NULL};
 	static const char *const clocks[] = {"wall", "event", NULL};
 	int index;
 
@@ -197,6 +211,10 @@ static int32_t parse_state_option(int key, const char *value, struct run_options
 		return SB_OK;
 	case KEY_CHECKPOINT_INTERVAL:
 		return parse_duration(o, "checkpoint-interval", value, &o->job.checkpoint_interval_ms);
+	case KEY_CHECKPOINT_MODE:
+		TRY(parse_word(o, "checkpoint-mode", value, modes, "incremental or full", &index));
+		o->job.full_checkpoints = index == 1;
+		return SB_OK;
 	case KEY_CHECKPOINT_COMPRESSION:
 		TRY(parse_word(o, "checkpoint-compression", value, codecs, "none, lz4 or zstd", &index));
 		o->job.codec = (enum checkpoint_codec)index;
@@ -207,6 +225,13 @@ static int32_t parse_state_option(int key, const char *value, struct run_options
 		return parse_count(o, "keep", value, 1, UINT32_MAX, &o->job.keep);
 	case KEY_RESTORE:
 		return parse_restore(o, value);
+	case KEY_RESTORE_VERIFY:
+		TRY(parse_word(o, "restore-verify", value, verifications, "full or fast", &index));
+		o->job.trust_files = index == 1;
+		return SB_OK;
+	case KEY_SOURCE_PLUGIN:
+		o->job.source_plugin = value;
+		return SB_OK;
 	case KEY_ALLOW_FRESH_START:
 		o->job.allow_fresh_start = true;
 		return SB_OK;
@@ -323,7 +348,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 	struct run_options *o = state->input;
 
 	if (key == ARGP_KEY_ARG)
-		argp_error(state, "unexpected word '%s'; inputs are given with --input", value);
+		exit(cli_complain(EXIT_USAGE,
+				  RUN_NAME ": unexpected word '%s'; inputs are given with --input; see " RUN_NAME
+					   " --help",
+				  value));
 	if (key < KEY_BACKEND || key > KEY_LOG_FORMAT)
 		return ARGP_ERR_UNKNOWN;
 	for (size_t i = 0; o->status == SB_OK && i < sizeof(parsers) / sizeof(parsers[0]); i++) {
@@ -432,6 +460,8 @@ int32_t run_options_parse(int argc, char **argv, struct run_options *ret_options
 		       "valid checkpoint though there was state, 6 directory in use.",
 	};
 
+	if (check_options(RUN_NAME, option_table, argc, argv) != EXIT_DONE)
+		exit(EXIT_USAGE);
 	memset(ret_options, 0, sizeof(*ret_options));
 	ret_options->err = err;
 	set_defaults(ret_options);

@@ -85,13 +85,30 @@ static void request_checkpoint(struct control *c)
 	pipeline_request_checkpoint(c->job->pipeline);
 }
 
+/* bytes is what was written: the file, and what is new in shared/. */
+static void log_checkpoint(const struct control *c, const struct checkpoint_result *result)
+{
+	static const char *const kinds[] = {[CUT_ENTRIES] = "full", [CUT_CHANGES] = "delta", [CUT_FILES] = "files"};
+	const struct log *log = c->job->config->log;
+	const double pause_ms = (double)result->pause_ns / 1e6;
+	const int64_t duration_ms = result->duration_ns / 1000000;
+
+	if (result->mode == CUT_FILES)
+		LOG(log, SB_LOG_INFO, "Checkpoint created", LOG_S("id", result->id), LOG_S("kind", kinds[result->mode]),
+		    LOG_I("files", result->files), LOG_I("files_reused", result->files_reused),
+		    LOG_I("bytes", result->file_bytes + result->shared_bytes), LOG_F("pause_ms", pause_ms, 3),
+		    LOG_I("duration_ms", duration_ms));
+	else
+		LOG(log, SB_LOG_INFO, "Checkpoint created", LOG_S("id", result->id), LOG_S("kind", kinds[result->mode]),
+		    LOG_I("entries", result->totals.entries), LOG_I("bytes", result->file_bytes),
+		    LOG_F("pause_ms", pause_ms, 3), LOG_I("duration_ms", duration_ms));
+}
+
 static int32_t take_success(struct control *c, const struct checkpoint_result *result, sb_error *err)
 {
 	c->failed_checkpoints = 0;
 	c->covered = c->seen_at_request;
-	LOG(c->job->config->log, SB_LOG_INFO, "Checkpoint created", LOG_S("id", result->id),
-	    LOG_I("entries", result->totals.entries), LOG_I("bytes", result->file_bytes),
-	    LOG_F("pause_ms", (double)result->pause_ns / 1e6, 3), LOG_I("duration_ms", result->duration_ns / 1000000));
+	log_checkpoint(c, result);
 	if (!c->has_mark)
 		TRY(state_dir_mark_checkpoint(c->job, err));
 	c->has_mark = true;

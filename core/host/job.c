@@ -52,6 +52,7 @@ static int32_t open_directories(struct job *job, sb_error *err)
 	const struct job_config *config = job->config;
 
 	TRY(checkpoint_store_open(config->io, config->log, config->checkpoint_dir, true, true, &job->store, err));
+	checkpoint_store_trust_files(job->store, config->trust_files);
 	return state_dir_open(job, err);
 }
 
@@ -92,6 +93,7 @@ static int32_t open_pipeline(struct job *job, sb_error *err)
 		.store = job->store,
 		.codec = config->codec,
 		.keep = config->keep,
+		.full_checkpoints = config->full_checkpoints,
 		.backend_id = job->backend->id,
 		.backend_version = job->backend_plugin->version,
 		.operator_version = job->operator_plugin->version,
@@ -175,6 +177,7 @@ static void done(struct job *job)
 	free(job->tasks);
 	io_close(job->config->io, job->state_lock_fd);
 	checkpoint_store_close(job->store);
+	migration_free(job->migration);
 	schema_done(&job->schema);
 	option_set_done(&job->backend_options);
 	option_set_done(&job->operator_options);

@@ -7,6 +7,7 @@
 #include "checkpoint/store.h"
 #include "host/job.h"
 #include "plugin/instance.h"
+#include "state/migration.h"
 #include "state/schema.h"
 #include "stream/pipeline.h"
 
@@ -27,6 +28,8 @@ struct job {
 	const struct component *backend, *operator;
 	struct option_set backend_options, operator_options;
 	struct schema schema;
+	struct migration *migration; /* from the checkpoint's schema to this one; NULL on a fresh start */
+	uint64_t dropped_entries; /* of states that the operator no longer has */
 	uint32_t key_groups;
 	struct checkpoint_store *store;
 	int state_lock_fd;
@@ -35,6 +38,7 @@ struct job {
 	uint64_t partition_count;
 	struct output output, dead_letters;
 	struct checkpoint_reader *checkpoint; /* being restored, or NULL on a fresh start */
+	bool native; /* its files are taken over as they are */
 	bool checkpoint_damaged; /* found so while its entries were read */
 	uint64_t restored_events;
 	char restored_id[CHECKPOINT_ID_BYTES];
@@ -57,6 +61,8 @@ void state_dir_close_backends(struct job *job);
 int32_t restore_choose(struct job *job, sb_error *err);
 /* Loads the state into fresh backends. Sets checkpoint_damaged when the cause of a failure is the checkpoint. */
 int32_t restore_state(struct job *job, sb_error *err);
+/* Puts the files of a task's backend into its directory, when they are taken over as they are. */
+int32_t restore_place_files(struct job *job, uint32_t index, sb_error *err);
 /* With --restore none or an id: what is newer belongs to a history that this job does not go on with. */
 int32_t restore_leave_newer(struct job *job, sb_error *err);
 /* Sets the damaged checkpoint aside and takes back all that was done with it, so that the next older one can be chosen. */

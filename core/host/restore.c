@@ -8,14 +8,19 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/number.h"
 #include "base/slice.h"
+#include "checkpoint/contents.h"
 #include "host/job_private.h"
+#include "plugin/extensions.h"
 #include "state/composed_key.h"
 
 #define LOAD_OPS 1024u
 #define LOAD_BYTES ((size_t)4 << 20)
+#define PROGRESS_NS INT64_C(5000000000)
+#define PROGRESS_ENTRIES 4096u
 
 static int32_t check_same(const char *what, const char *saved, const char *now, const char *id, sb_error *err)
 {
@@ -27,18 +32,60 @@ static int32_t check_same(const char *what, const char *saved, const char *now, 
 			 id, what, saved, now);
 }
 
+/* The same backend in the same number of tasks, and values that stay as they are. */
+static bool can_take_over_files(const struct job *job, const struct checkpoint_meta *meta)
+{
+	return meta->file_count && meta->backend_id && strcmp(meta->backend_id, job->backend->id) == 0 &&
+	       meta->tasks == job->config->parallelism && migration_is_identity(job->migration) &&
+	       component_files(job->backend);
+}
+
+static int32_t place_file(struct job *job, uint32_t index, const struct file_meta *file, sb_error *err)
+{
+	bool link = component_files(job->backend)->is_immutable(file->name) != 0;
+	AUTO(free_memory) char *path = NULL;
+
+	if (asprintf(&path, "%s/%s", job->tasks[index].dir, file->name) < 0) {
+		path = NULL;
+		return error_no_memory(err);
+	}
+	return checkpoint_store_take_file(job->store, file, link, true, path, err);
+}
+
+int32_t restore_place_files(struct job *job, uint32_t index, sb_error *err)
+{
+	const struct checkpoint_meta *meta;
+	char snapshot[32];
+	int32_t status;
+
+	if (!job->native)
+		return SB_OK;
+	meta = checkpoint_reader_meta(job->checkpoint);
+	snprintf(snapshot, sizeof(snapshot), "backend-%u", index);
+	for (uint64_t i = 0; i < meta->file_count; i++) {
+		if (strcmp(meta->files[i].snapshot, snapshot) != 0)
+			continue;
+		status = place_file(job, index, &meta->files[i], err);
+		if (status == SB_ERR_CORRUPT)
+			job->checkpoint_damaged = true;
+		TRY(status);
+	}
+	return SB_OK;
+}
+
 static int32_t check_config(struct job *job, sb_error *err)
 {
 	const struct checkpoint_meta *meta = checkpoint_reader_meta(job->checkpoint);
 
 	TRY(check_same("operator", meta->operator_id, job->operator->id, meta->id, err));
 	TRY(check_same("--ttl-clock", meta->ttl_clock, job->config->event_time ? "event" : "wall", meta->id, err));
-	if (schema_adopt(&job->schema, &meta->schema, err) != SB_OK)
+	if (migration_plan(&job->schema, &meta->schema, job->config->log, &job->migration, err) != SB_OK)
 		return error_prefix(err, "%s does not fit operator %s %s", meta->id, job->operator->id,
 				    job->operator_plugin->version);
 	if (job->config->parallelism > meta->key_groups)
 		return error_set(err, SB_ERR_CONFIG, "%s has %u key groups, so --parallelism can be at most that",
 				 meta->id, meta->key_groups);
+	job->native = can_take_over_files(job, meta);
 	job->key_groups = meta->key_groups;
 	job->restored_events = meta->events;
 	memcpy(job->restored_id, meta->id, sizeof(job->restored_id));
@@ -96,6 +143,7 @@ struct load {
 	uint32_t count;
 	size_t bytes;
 	struct arena arena;
+	struct buffer migrated; /* the value at hand */
 };
 
 static int32_t load_flush(struct instance *backend, struct load *load, sb_error *err)
@@ -135,6 +183,26 @@ static int32_t load_entry(struct instance *backend, struct load *load, const str
 	if (load->count == LOAD_OPS || load->bytes >= LOAD_BYTES)
 		return load_flush(backend, load, err);
 	return SB_OK;
+}
+
+/* The entry in the operator's present form, to the task that owns it; or nowhere, when its state is gone. */
+static int32_t load_migrated(struct job *job, struct load *loads, const struct checkpoint_item *item, sb_error *err)
+{
+	const uint32_t task = key_group_task(item->key_group, job->config->parallelism, job->key_groups);
+	struct checkpoint_item now = *item;
+	bool dropped;
+	int32_t status = migration_apply(job->migration, item->state_id, item->value, &loads[task].migrated, &now.value,
+					 &dropped, err);
+
+	if (status == SB_ERR_INCOMPATIBLE)
+		job->refusal = JOB_BAD_CONFIG;
+	if (status != SB_OK)
+		return status;
+	if (dropped) {
+		job->dropped_entries++;
+		return SB_OK;
+	}
+	return load_entry(job->tasks[task].backend, &loads[task], &now, err);
 }
 
 /* Every part goes to exactly one task: its own when the number of tasks is the same, else dealt out in turn. */
@@ -177,13 +245,39 @@ static int32_t slice_providers(struct job_task *task, sb_error *err)
 	return SB_OK;
 }
 
-static int32_t load_items(struct job *job, struct load *loads, sb_error *err)
+struct loading {
+	struct checkpoint_contents *contents; /* NULL: the files have been taken over, and only providers are wanted */
+	uint64_t entries;
+	int64_t next_line_ns;
+};
+
+static void show_progress(const struct job *job, struct loading *loading)
+{
+	int64_t now_ns;
+
+	if (++loading->entries % PROGRESS_ENTRIES)
+		return;
+	now_ns = clock_monotonic_ns(job->config->clock);
+	if (now_ns < loading->next_line_ns)
+		return;
+	loading->next_line_ns = now_ns + PROGRESS_NS;
+	LOG(job->config->log, SB_LOG_INFO, "Restoring", LOG_I("entries", loading->entries));
+}
+
+static int32_t next_item(struct job *job, struct loading *loading, struct checkpoint_item *ret_item, sb_error *err)
+{
+	if (loading->contents)
+		return checkpoint_contents_next(loading->contents, ret_item, err);
+	return checkpoint_reader_next(job->checkpoint, ret_item, err);
+}
+
+static int32_t load_items(struct job *job, struct loading *loading, struct load *loads, sb_error *err)
 {
 	const uint32_t tasks = job->config->parallelism;
 	struct checkpoint_item item;
 
 	do {
-		int32_t status = checkpoint_reader_next(job->checkpoint, &item, err);
+		int32_t status = next_item(job, loading, &item, err);
 
 		if (status != SB_OK) {
 			job->checkpoint_damaged = status == SB_ERR_CORRUPT;
@@ -192,9 +286,8 @@ static int32_t load_items(struct job *job, struct load *loads, sb_error *err)
 		if (item.kind == ITEM_PROVIDER)
 			TRY(keep_provider(job, &item, err));
 		if (item.kind == ITEM_ENTRY) {
-			uint32_t task = key_group_task(item.key_group, tasks, job->key_groups);
-
-			TRY(load_entry(job->tasks[task].backend, &loads[task], &item, err));
+			TRY(load_migrated(job, loads, &item, err));
+			show_progress(job, loading);
 		}
 	} while (item.kind != ITEM_END);
 	for (uint32_t i = 0; i < tasks; i++) {
@@ -204,16 +297,45 @@ static int32_t load_items(struct job *job, struct load *loads, sb_error *err)
 	return SB_OK;
 }
 
-static int32_t load_checkpoint(struct job *job, sb_error *err)
+/* With a reader of its own: that of the job is asked for metadata until the inputs and outputs are open. */
+static int32_t open_contents(struct job *job, struct checkpoint_contents **ret_contents, sb_error *err)
+{
+	const struct job_config *config = job->config;
+	const struct checkpoint_contents_config contents = {
+		.io = config->io,
+		.clock = config->clock,
+		.log = config->log,
+		.store = job->store,
+		.plugin_dir = config->plugin_dir,
+		.source_plugin = config->source_plugin,
+	};
+	AUTO(free_memory) char *path = checkpoint_store_path(job->store, job->restored_id);
+	struct checkpoint_reader *reader;
+	int32_t status;
+
+	if (!path)
+		return error_no_memory(err);
+	TRY(checkpoint_reader_open(config->io, path, &reader, err));
+	status = checkpoint_contents_open(&contents, reader, ret_contents, err);
+	if (status == SB_ERR_CORRUPT)
+		job->checkpoint_damaged = true;
+	else if (status != SB_OK && checkpoint_reader_meta(job->checkpoint)->file_count)
+		job->refusal = JOB_BAD_CONFIG;
+	return status;
+}
+
+static int32_t load_checkpoint(struct job *job, struct loading *loading, sb_error *err)
 {
 	struct load *loads = calloc(job->config->parallelism, sizeof(*loads));
 	int32_t status;
 
 	if (!loads)
 		return error_no_memory(err);
-	status = load_items(job, loads, err);
-	for (uint32_t i = 0; i < job->config->parallelism; i++)
+	status = load_items(job, loading, loads, err);
+	for (uint32_t i = 0; i < job->config->parallelism; i++) {
 		arena_done(&loads[i].arena);
+		buffer_done(&loads[i].migrated);
+	}
 	free(loads);
 	return status;
 }
@@ -230,6 +352,10 @@ int32_t restore_set_aside(struct job *job, const sb_error *cause, sb_error *err)
 		buffer_clear(&job->tasks[i].provider);
 		job->tasks[i].part_count = 0;
 	}
+	migration_free(job->migration);
+	job->migration = NULL;
+	job->dropped_entries = 0;
+	job->native = false;
 	schema_done(&job->schema);
 	TRY(schema_from_component(job->operator, job->config->ttl_ms, &job->schema, err));
 	LOG(job->config->log, SB_LOG_ERROR, "Damaged checkpoint passed over", LOG_S("id", job->restored_id),
@@ -251,20 +377,44 @@ int32_t restore_leave_newer(struct job *job, sb_error *err)
 	return SB_OK;
 }
 
+static void log_restored(const struct job *job, const struct loading *loading, int64_t begin_ns)
+{
+	const struct checkpoint_meta *meta = checkpoint_reader_meta(job->checkpoint);
+	const int64_t duration_ms = (clock_monotonic_ns(job->config->clock) - begin_ns) / 1000000;
+	int64_t bytes = 0;
+
+	for (uint64_t i = 0; i < meta->file_count; i++)
+		bytes += meta->files[i].bytes;
+	if (job->native)
+		LOG(job->config->log, SB_LOG_INFO, "Successfully restored from checkpoint",
+		    LOG_I("files", meta->file_count), LOG_I("bytes", bytes), LOG_I("duration_ms", duration_ms));
+	else
+		LOG(job->config->log, SB_LOG_INFO, "Successfully restored from checkpoint",
+		    LOG_I("entries", loading->entries), LOG_I("depth", meta->depth), LOG_I("files", meta->file_count),
+		    LOG_I("duration_ms", duration_ms));
+}
+
 int32_t restore_state(struct job *job, sb_error *err)
 {
 	const struct log *log = job->config->log;
 	int64_t begin_ns = clock_monotonic_ns(job->config->clock);
+	struct loading loading = {.next_line_ns = begin_ns + PROGRESS_NS};
+	int32_t status;
 
 	if (!job->checkpoint) {
 		LOG(log, SB_LOG_INFO, "No checkpoint found, starting fresh");
 		return SB_OK;
 	}
 	LOG(log, SB_LOG_INFO, "Restoring from checkpoint", LOG_S("id", job->restored_id));
-	TRY(load_checkpoint(job, err));
+	if (!job->native)
+		TRY(open_contents(job, &loading.contents, err));
+	status = load_checkpoint(job, &loading, err);
+	checkpoint_contents_close(loading.contents);
+	TRY(status);
 	TRY(state_dir_mark_checkpoint(job, err));
-	LOG(log, SB_LOG_INFO, "Successfully restored from checkpoint",
-	    LOG_I("entries", checkpoint_reader_totals(job->checkpoint)->entries),
-	    LOG_I("duration_ms", (clock_monotonic_ns(job->config->clock) - begin_ns) / 1000000));
+	if (job->dropped_entries)
+		LOG(log, SB_LOG_WARN, "Entries of states that the operator no longer has were left behind",
+		    LOG_I("entries", job->dropped_entries));
+	log_restored(job, &loading, begin_ns);
 	return SB_OK;
 }

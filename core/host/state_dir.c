@@ -123,12 +123,17 @@ static int32_t open_backend(struct job *job, uint32_t index, sb_error *err)
 	const struct plugin_env env = {
 		.log = job->config->log, .clock = job->config->clock, .horizon_ms = &task->horizon_ms};
 	char name[32];
+	int32_t status;
 
 	TRY(task_dir(job, index, err));
 	TRY(io_mkdir_p(job->config->io, task->dir, err));
+	TRY(restore_place_files(job, index, err));
 	snprintf(name, sizeof(name), "backend-%u", index);
-	return instance_open_backend(job->backend, name, task->dir, 0, &job->backend_options, &env, &task->backend,
-				     err);
+	status = instance_open_backend(job->backend, name, task->dir, job->native ? SB_OPEN_FILES : 0,
+				       &job->backend_options, &env, &task->backend, err);
+	if (status == SB_ERR_CORRUPT && job->native)
+		job->checkpoint_damaged = true;
+	return status;
 }
 
 int32_t state_dir_open_backends(struct job *job, sb_error *err)

@@ -181,6 +181,7 @@ int32_t keyed_state_raw_scan(struct keyed_state *ks, uint32_t state, uint64_t ev
 
 	TRY(keyed_state_check_call(ks, state, event, SB_STATE_RAW));
 	/* Own writes must be seen: they go to the backend first. Costly when scans and writes alternate. */
+	write_hold_wait(ks->config.hold); /* nothing but multi_get may be called meanwhile */
 	status = write_back_raw(ks, &err);
 	if (status != SB_OK)
 		return keyed_state_fail(ks, status, &err);

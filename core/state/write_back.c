@@ -9,6 +9,7 @@
 #include "state/keyed_state_private.h"
 
 #define WRITE_OPS 4096u
+#define HELD_BYTES ((uint64_t)64 << 20)
 
 static int32_t reserve_writes(struct keyed_state *ks, uint64_t n, sb_error *err)
 {
@@ -50,6 +51,8 @@ static int32_t write_entries(struct keyed_state *ks, uint64_t n, sb_error *err)
 {
 	struct instance *backend = ks->config.backend;
 
+	if (n)
+		write_hold_wait(ks->config.hold);
 	if (backend->component->flags & SB_BACKEND_ORDERED)
 		qsort(ks->write_entries, n, sizeof(*ks->write_entries), compare_keys);
 	for (uint64_t done = 0; done < n;) {
@@ -131,8 +134,16 @@ static int32_t shrink_to_budget(struct keyed_state *ks, sb_error *err)
 	return SB_OK;
 }
 
+/* While writes are held back entries stay, over the budget, too, up to a bound. */
+static bool may_put_off(const struct keyed_state *ks)
+{
+	return write_hold_is_set(ks->config.hold) && ks->set.bytes <= 2 * ks->config.cache_bytes + HELD_BYTES;
+}
+
 int32_t write_back_evict(struct keyed_state *ks, sb_error *err)
 {
+	if (may_put_off(ks))
+		return SB_OK;
 	if (ks->config.cache_bytes == 0) {
 		TRY(write_back_all(ks, err));
 		working_set_clear(&ks->set);

@@ -8,8 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
+#include "plugin/extensions.h"
 #include "stream/pipeline_private.h"
+
+/* A chain: the full one and so many more at most, and no longer than half of the full one, or so. */
+#define CHAIN_MAX 16u
+#define CHAIN_SLACK_BYTES (64 << 10)
 
 void barrier_init(struct barrier *barrier)
 {
@@ -99,7 +105,7 @@ static int32_t describe_job(const struct pipeline *p, struct checkpoint_meta *me
 {
 	const struct pipeline_config *config = &p->config;
 
-	meta->kind = CHECKPOINT_FULL;
+	meta->kind = p->mode == CUT_FILES ? CHECKPOINT_INCREMENTAL : CHECKPOINT_FULL;
 	meta->key_groups = config->key_groups;
 	meta->cut_ms = clock_at_cut(p);
 	meta->timestamp_ns = clock_wall_ns(config->clock);
@@ -141,6 +147,57 @@ static int32_t make_cut(const struct pipeline *p, struct checkpoint_cut **ret_cu
 	return SB_OK;
 }
 
+/* A parent that somebody removed is no parent. */
+static bool chain_is_there(struct pipeline *p)
+{
+	for (uint32_t i = 0; i < p->chain.count; i++) {
+		AUTO(free_memory) char *path = checkpoint_store_path(p->config.store, p->chain.ids[i]);
+		sb_error ignored = ERROR_INIT;
+		bool exists = false;
+		struct stat st;
+
+		if (!path || io_lstat(p->config.io, path, &st, &exists, &ignored) != SB_OK || !exists)
+			return false;
+	}
+	return p->chain.count > 0;
+}
+
+/* Whether this checkpoint holds changes. */
+static int32_t choose_parent(struct pipeline *p, struct checkpoint_meta *meta, sb_error *err)
+{
+	int32_t status = SB_OK;
+
+	pthread_mutex_lock(&p->mutex);
+	p->barrier.last_succeeded = p->chain.last_succeeded;
+	p->chain.last_succeeded = false;
+	if (p->mode == CUT_CHANGES && p->chain.count < CHAIN_MAX &&
+	    p->chain.delta_bytes <= p->chain.base_bytes / 2 + CHAIN_SLACK_BYTES && chain_is_there(p)) {
+		meta->kind = CHECKPOINT_INCREMENTAL;
+		meta->depth = p->chain.count;
+		status = copy_text(&meta->parent, p->chain.ids[p->chain.count - 1], err);
+	}
+	pthread_mutex_unlock(&p->mutex);
+	return status;
+}
+
+/* With the pipeline's mutex held. A failed checkpoint changes nothing: the next one builds on what the failed one did. */
+void barrier_note_result(struct pipeline *p, const struct checkpoint_result *result)
+{
+	struct delta_chain *chain = &p->chain;
+
+	chain->last_succeeded = result->status == SB_OK;
+	if (result->status != SB_OK || p->mode != CUT_CHANGES)
+		return;
+	if (result->mode == CUT_ENTRIES) {
+		chain->count = 0;
+		chain->base_bytes = result->file_bytes;
+		chain->delta_bytes = 0;
+	} else {
+		chain->delta_bytes += result->file_bytes;
+	}
+	memcpy(chain->ids[chain->count++], result->id, CHECKPOINT_ID_BYTES);
+}
+
 int32_t barrier_inject(struct pipeline *p, sb_error *err)
 {
 	struct barrier *barrier = &p->barrier;
@@ -148,6 +205,8 @@ int32_t barrier_inject(struct pipeline *p, sb_error *err)
 	atomic_store(&p->view_open, true);
 	TRY(output_flush(p->config.dead_letters, err));
 	TRY(make_cut(p, &barrier->cut, err));
+	TRY(choose_parent(p, &barrier->cut->meta, err));
+	atomic_store(&barrier->mark_lost, false);
 	for (uint32_t i = 0; i < p->config.tasks; i++) {
 		struct batch *batch = queue_pop(&p->free_batches);
 
@@ -185,18 +244,88 @@ static int32_t snapshot_operator(struct task *task, struct cut_task *part, sb_er
 	return status == SB_OK ? SB_OK : instance_fault(task->operator, "snapshot", status, err);
 }
 
-static int32_t snapshot_task(struct task *task, struct cut_task *part, sb_error *err)
+static int32_t open_iterator(struct task *task, struct cut_task *part, sb_error *err)
 {
 	const sb_iter_options all = {.struct_size = sizeof(all)};
 	int32_t status;
 
-	TRY(keyed_state_flush(task->state, err));
-	part->backend = task->backend;
+	part->mode = CUT_ENTRIES;
 	instance_expect(err);
 	status = task->backend->component->backend.iter_open(task->backend->backend, &all, &part->iter, err);
 	if (status != SB_OK)
 		return instance_fault(task->backend, "iter_open", status, err);
+	return SB_OK;
+}
+
+/* The mark of this moment, for the next checkpoint; and what happened to the one before. */
+static int32_t move_mark(struct task *task, const sb_delta_ops *delta, sb_error *err)
+{
+	int32_t status;
+
+	if (task->pipeline->barrier.last_succeeded && task->mark) {
+		task->good_mark = task->mark;
+		delta->release(task->backend->backend, task->good_mark);
+	}
+	instance_expect(err);
+	status = delta->mark(task->backend->backend, &task->mark, err);
+	return status == SB_OK ? SB_OK : instance_fault(task->backend, "mark", status, err);
+}
+
+/* Not known any more is no failure: then everything is written. */
+static int32_t open_changes(struct task *task, const sb_delta_ops *delta, struct cut_task *part, sb_error *err)
+{
+	int32_t status;
+
+	part->mode = CUT_CHANGES;
+	instance_expect(err);
+	status = delta->changes_open(task->backend->backend, task->good_mark, &part->changes, err);
+	if (status == SB_ERR_NOT_FOUND) {
+		atomic_store(&task->pipeline->barrier.mark_lost, true);
+		return SB_OK;
+	}
+	return status == SB_OK ? SB_OK : instance_fault(task->backend, "changes_open", status, err);
+}
+
+static int32_t open_view(struct task *task, struct cut_task *part, sb_error *err)
+{
+	const struct pipeline *p = task->pipeline;
+	const sb_delta_ops *delta = p->mode == CUT_CHANGES ? component_delta(task->backend->component) : NULL;
+
+	part->backend = task->backend;
+	if (p->mode == CUT_FILES) {
+		part->mode = CUT_FILES;
+		return SB_OK;
+	}
+	if (delta)
+		TRY(move_mark(task, delta, err));
+	if (p->barrier.cut->meta.parent)
+		return open_changes(task, delta, part, err);
+	return open_iterator(task, part, err);
+}
+
+static int32_t snapshot_task(struct task *task, struct cut_task *part, sb_error *err)
+{
+	TRY(keyed_state_flush(task->state, err));
+	TRY(open_view(task, part, err));
 	return snapshot_operator(task, part, err);
+}
+
+/* By the last to arrive, while all others stand still: each instance has been left alone by its own thread. */
+static int32_t fall_back_to_full(struct pipeline *p, struct checkpoint_cut *cut, sb_error *err)
+{
+	LOG(p->config.log, SB_LOG_INFO, "The backend no longer knows all changes, so this checkpoint is a full one",
+	    LOG_S("parent", cut->meta.parent));
+	free(TAKE(cut->meta.parent));
+	cut->meta.depth = 0;
+	cut->meta.kind = CHECKPOINT_FULL;
+	for (uint32_t i = 0; i < p->config.tasks; i++) {
+		struct cut_task *part = &cut->tasks[i];
+
+		if (part->changes)
+			component_delta(part->backend->component)->changes_close(TAKE(part->changes));
+		TRY(open_iterator(&p->tasks[i], part, err));
+	}
+	return SB_OK;
 }
 
 /* With the barrier's mutex held, by the last to arrive. */
@@ -205,9 +334,13 @@ static int32_t complete(struct pipeline *p, sb_error *err)
 	struct barrier *barrier = &p->barrier;
 	struct checkpoint_cut *cut = barrier->cut;
 
+	if (atomic_load(&barrier->mark_lost))
+		TRY(fall_back_to_full(p, cut, err));
 	TRY(output_flush(p->config.output, err));
 	TRY(describe_output(&cut->meta, p->config.output, err));
 	cut->pause_ns = clock_monotonic_ns(p->config.clock) - barrier->first_arrival_ns;
+	if (p->mode == CUT_FILES)
+		write_hold_set(&p->hold);
 	barrier->cut = NULL;
 	barrier->arrived = 0;
 	barrier->first_arrival_ns = 0;
@@ -250,7 +383,7 @@ int32_t barrier_arrive(struct task *task, sb_error *err)
 	while (status == SB_OK && barrier->generation == generation && !atomic_load(&p->closing))
 		pthread_cond_wait(&barrier->released_changed, &barrier->mutex);
 	pthread_mutex_unlock(&barrier->mutex);
-	if (status == SB_OK && !(task->backend->component->flags & SB_BACKEND_STABLE_ITER))
+	if (status == SB_OK && p->mode != CUT_FILES && !(task->backend->component->flags & SB_BACKEND_STABLE_ITER))
 		wait_until_written(p, generation); /* checkpoints are counted by releases */
 	return status;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "plugin/extensions.h"
 #include "stream/pipeline_private.h"
 
 static void write_eventfd(int fd)
@@ -58,12 +59,34 @@ static int32_t sync_outputs(void *context, sb_error *err)
 	return output_sync(p->config.dead_letters, err);
 }
 
+static void release_writes(void *context)
+{
+	write_hold_lift(&((struct pipeline *)context)->hold);
+}
+
+static void choose_mode(struct pipeline *p)
+{
+	const struct component *backend = p->config.task_configs[0].backend->component;
+
+	p->mode = CUT_ENTRIES;
+	if (p->config.full_checkpoints)
+		return;
+	if (component_files(backend))
+		p->mode = CUT_FILES;
+	else if (component_delta(backend))
+		p->mode = CUT_CHANGES;
+	else
+		LOG(p->config.log, SB_LOG_INFO, "Every checkpoint will be a full one: this backend offers nothing else",
+		    LOG_S("backend", p->config.backend_id));
+}
+
 static void checkpoint_ended(void *context, const struct checkpoint_result *result)
 {
 	struct pipeline *p = context;
 
 	atomic_store(&p->view_open, false);
 	pthread_mutex_lock(&p->mutex);
+	barrier_note_result(p, result);
 	p->status.checkpoint_running = false;
 	p->ended_checkpoints++;
 	p->status.has_result = true;
@@ -122,6 +145,8 @@ int32_t pipeline_open(const struct pipeline_config *config, struct pipeline **re
 	pthread_mutex_init(&p->mutex, NULL);
 	pthread_cond_init(&p->checkpoint_ended, NULL);
 	barrier_init(&p->barrier);
+	write_hold_init(&p->hold);
+	choose_mode(p);
 	p->coordinator_config = (struct coordinator_config){
 		.io = config->io,
 		.clock = config->clock,
@@ -129,6 +154,7 @@ int32_t pipeline_open(const struct pipeline_config *config, struct pipeline **re
 		.store = config->store,
 		.codec = config->codec,
 		.keep = config->keep,
+		.release_writes = release_writes,
 		.sync_outputs = sync_outputs,
 		.done = checkpoint_ended,
 		.context = p,
@@ -186,6 +212,7 @@ void pipeline_close(struct pipeline *p)
 	while (p->free_batches.items && (batch = queue_try_pop(&p->free_batches)))
 		batch_free(batch);
 	queue_done(&p->free_batches);
+	write_hold_done(&p->hold);
 	free(p->tasks);
 	free((void *)p->positions);
 	close_fd(p->event_fd);

@@ -55,6 +55,7 @@ struct pipeline_config {
 	struct checkpoint_store *store;
 	enum checkpoint_codec codec;
 	uint64_t keep;
+	bool full_checkpoints; /* even if the backend can do better */
 	const char *backend_id, *backend_version;
 	const char *operator_version;
 };

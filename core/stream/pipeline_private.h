@@ -30,6 +30,8 @@ struct task {
 	int32_t failure; /* of a service that the operator called */
 	sb_error failure_error;
 	_Atomic int64_t *horizon_ms;
+	uint64_t mark; /* of the newest barrier, 0: none yet */
+	uint64_t good_mark; /* of the newest checkpoint that succeeded, 0: none yet */
 	_Atomic uint64_t events;
 	uint64_t next_metrics; /* number of events at which the next metrics line is due */
 };
@@ -40,8 +42,18 @@ struct barrier {
 	pthread_cond_t released_changed;
 	struct checkpoint_cut *cut;
 	uint32_t arrived;
+	bool last_succeeded; /* the checkpoint before this one */
+	_Atomic bool mark_lost; /* a backend cannot tell what has changed */
 	uint64_t generation; /* counts releases: who arrived in one waits for the next */
 	int64_t first_arrival_ns; /* 0: nobody has arrived */
+};
+
+/* The checkpoints that the next one of changes would build on; guarded by the pipeline's mutex. */
+struct delta_chain {
+	char ids[CHECKPOINT_DEPTH_MAX][CHECKPOINT_ID_BYTES]; /* the full one first */
+	uint32_t count; /* 0: the next one is full */
+	int64_t base_bytes, delta_bytes;
+	bool last_succeeded;
 };
 
 struct pipeline {
@@ -60,6 +72,9 @@ struct pipeline {
 	_Atomic int64_t *positions; /* per partition, for progress */
 	int64_t clock_ms; /* the reader's: wall clock that never goes back */
 
+	enum cut_mode mode; /* the best that the backend can do and the user wants */
+	struct write_hold hold; /* FILES */
+	struct delta_chain chain; /* CHANGES */
 	_Atomic bool view_open; /* a checkpoint may still read the backends: no horizon moves */
 	struct barrier barrier; /* one checkpoint at a time */
 
@@ -84,6 +99,8 @@ void barrier_init(struct barrier *barrier);
 void barrier_done(struct barrier *barrier);
 /* Reader: fills the cut with positions and hands the barrier to all tasks. */
 int32_t barrier_inject(struct pipeline *pipeline, sb_error *err);
+/* Coordinator: what the result means for the next checkpoint. */
+void barrier_note_result(struct pipeline *pipeline, const struct checkpoint_result *result);
 /* Task: adds its part; returns when processing may go on. */
 int32_t barrier_arrive(struct task *task, sb_error *err);
 

@@ -128,6 +128,7 @@ int32_t task_open(struct task *task, struct pipeline *p, uint32_t index, sb_erro
 		.schema = p->config.schema,
 		.key_groups = p->config.key_groups,
 		.cache_bytes = in_memory ? 0 : p->config.cache_bytes / p->config.tasks,
+		.hold = &p->hold,
 	};
 
 	task->pipeline = p;
@@ -201,6 +202,9 @@ static int32_t maintain(struct task *task, const struct batch *batch, sb_error *
 	const sb_backend_ops *ops = &task->backend->component->backend;
 	uint64_t purged;
 	int32_t status;
+
+	if (write_hold_is_set(&task->pipeline->hold))
+		return SB_OK;
 
 	if (!atomic_load(&task->pipeline->view_open) && batch->horizon_ms > atomic_load(task->horizon_ms))
 		atomic_store(task->horizon_ms, batch->horizon_ms);

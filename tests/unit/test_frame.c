@@ -175,10 +175,10 @@ Test(frame, entries_keep_every_expiry_and_length)
 		memcpy(bytes + head, "keyvalue", 8);
 		for (size_t cut = 0; cut < head + 8; cut++) {
 			from = slice_of(bytes, cut);
-			cr_assert_eq(entry_take(&from, &got, &err), SB_ERR_CORRUPT);
+			cr_assert_eq(entry_take(&from, false, &got, &err), SB_ERR_CORRUPT);
 		}
 		from = slice_of(bytes, head + 8);
-		cr_assert_eq(entry_take(&from, &got, &err), SB_OK);
+		cr_assert_eq(entry_take(&from, false, &got, &err), SB_OK);
 		cr_assert(from.len == 0 && got.state_id == entry.state_id && got.key_group == entry.key_group);
 		cr_assert(slice_equal(got.user_part, entry.user_part) && slice_equal(got.value, entry.value));
 		cr_assert_eq(got.expiry_ms, expiries[i]);

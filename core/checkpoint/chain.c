@@ -1,0 +1,96 @@
+/* The ancestors of a checkpoint that holds changes: found by name in the same directory, and held against their child. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/slice.h"
+#include "checkpoint/checkpoint_private.h"
+#include "checkpoint/store_private.h"
+
+void chain_close(struct checkpoint_reader **parents, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		checkpoint_reader_close(parents[i]);
+}
+
+static bool same_schema(const struct schema *a, const struct schema *b)
+{
+	AUTO(buffer_done) struct buffer x = BUFFER_INIT;
+	AUTO(buffer_done) struct buffer y = BUFFER_INIT;
+
+	schema_to_json(a, &x);
+	schema_to_json(b, &y);
+	return !x.failed && !y.failed && slice_equal(buffer_slice(&x), buffer_slice(&y));
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static uint64_t number_of(const char *id)
+{
+	uint64_t number = 0;
+	const char *rest;
+
+	checkpoint_id_parse(id, &number, &rest);
+	return number;
+}
+
+static bool fits(const struct checkpoint_meta *parent, const struct checkpoint_meta *child)
+{
+	return parent->depth + 1 == child->depth && parent->file_count == 0 &&
+	       number_of(parent->id) < number_of(child->id) && parent->tasks == child->tasks &&
+	       parent->key_groups == child->key_groups && same_text(parent->operator_id, child->operator_id) &&
+	       same_text(parent->ttl_clock, child->ttl_clock) && same_schema(&parent->schema, &child->schema);
+}
+
+static int32_t open_parent(struct checkpoint_store *store, const struct checkpoint_meta *child, bool digest,
+			   struct checkpoint_reader **ret_parent, sb_error *err)
+{
+	AUTO(free_memory) char *path = checkpoint_store_path(store, child->parent);
+	struct checkpoint_reader *reader;
+	int32_t status;
+
+	if (!path)
+		return error_no_memory(err);
+	status = checkpoint_reader_open(store->io, path, &reader, err);
+	if (status == SB_ERR_NOT_FOUND)
+		return error_set(err, SB_ERR_CORRUPT, "%s needs %s, which is not in %s", child->id, child->parent,
+				 store->dir);
+	TRY(status);
+	if (!fits(checkpoint_reader_meta(reader), child))
+		status = error_set(err, SB_ERR_CORRUPT, "%s needs %s, which is not the checkpoint that it was",
+				   child->id, child->parent);
+	else if (digest)
+		status = checkpoint_reader_verify_digest(reader, err);
+	if (status != SB_OK) {
+		checkpoint_reader_close(reader);
+		return status;
+	}
+	*ret_parent = reader;
+	return SB_OK;
+}
+
+int32_t chain_open(struct checkpoint_store *store, const struct checkpoint_meta *meta, bool digest,
+		   struct checkpoint_reader **ret_parents, uint32_t *ret_count, sb_error *err)
+{
+	uint32_t count = 0;
+
+	*ret_count = 0;
+	while (meta->parent) {
+		int32_t status = open_parent(store, meta, digest, &ret_parents[count], err);
+
+		if (status != SB_OK) {
+			chain_close(ret_parents, count);
+			return status == SB_ERR_CORRUPT
+				       ? error_prefix(err, "it builds on others, of which one cannot be used")
+				       : status;
+		}
+		meta = checkpoint_reader_meta(ret_parents[count++]);
+	}
+	*ret_count = count;
+	return SB_OK;
+}
