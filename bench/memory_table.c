@@ -6,7 +6,8 @@
  *
  * Fills it with 16-byte keys and 80-byte values that expire, then reports bytes per
  * entry, get+put in batches of 256 on uniform keys (median of five), the time of
- * iter_open, a full walk, and get+put while another thread walks.
+ * iter_open, a full walk, and get+put while another thread walks; then the same with marks (sb.delta/1): get+put,
+ * changes_open and the walk after CHANGED entries were written, and get+put while the changes are open.
  * Times are printed for people and compared by nobody; ratios belong to the
  * benchmarks beside this one. All are processor time of the thread in question.
  */
@@ -25,6 +26,7 @@
 #define KEY_BYTES 16
 #define VALUE_BYTES 80
 #define ROUNDS 5
+#define CHANGED 100000u
 
 struct batch {
 	uint64_t ids[BATCH];
@@ -213,6 +215,96 @@ static void drain(const sb_backend_ops *ops, sb_backend *backend, sb_error *err)
 		check(ops->maintain(backend, 100000, &purged, err), err);
 }
 
+/* --- marks and changes --- */
+
+static uint64_t new_mark(const sb_delta_ops *delta, sb_backend *backend, sb_error *err)
+{
+	uint64_t mark;
+
+	check(delta->mark(backend, &mark, err), err);
+	delta->release(backend, mark);
+	return mark;
+}
+
+/* With a new mark so often that none is forgotten. */
+static double get_put_marked(const sb_backend_ops *ops, sb_backend *backend, uint64_t entries, uint64_t count,
+			     struct batch *b, uint64_t *seed, sb_error *err)
+{
+	const sb_delta_ops *delta = ops->extension(SB_EXT_DELTA);
+	uint64_t portion = entries / 4;
+	double taken = 0;
+
+	for (uint64_t done = 0; done < count; done += portion) {
+		new_mark(delta, backend, err);
+		taken += (double)portion / get_put(ops, backend, entries, portion, b, seed, err);
+	}
+	return (double)((count + portion - 1) / portion * portion) / taken;
+}
+
+static double wall_s(void)
+{
+	return seconds(CLOCK_MONOTONIC);
+}
+
+static void walk_changes(const sb_delta_ops *delta, sb_changes *changes, sb_error *err)
+{
+	static sb_op ops[1024];
+	uint64_t count, total = 0, sum = 0;
+	double start = now_s(), taken;
+
+	do {
+		check(delta->changes_next(changes, 1024, ops, &count, err), err);
+		for (uint64_t i = 0; i < count; ++i)
+			sum += ops[i].value.ptr[VALUE_BYTES - 1] + ops[i].key.ptr[0];
+		total += count;
+	} while (count);
+	taken = now_s() - start;
+	if (sum == 1)
+		fputc(' ', stderr); /* keeps the reads */
+	printf(", walked %.1f k in %.2f ms, %.1f M/s\n", (double)total / 1e3, taken * 1e3, (double)total / taken / 1e6);
+}
+
+static void changes_of(const sb_backend_ops *ops, sb_backend *backend, uint64_t entries, struct batch *b,
+		       uint64_t *seed, sb_error *err)
+{
+	const sb_delta_ops *delta = ops->extension(SB_EXT_DELTA);
+	uint64_t mark = new_mark(delta, backend, err);
+	sb_changes *changes;
+	double start, open_s, log_bytes;
+
+	get_put(ops, backend, entries, CHANGED, b, seed, err);
+	log_bytes = stat_of(ops, backend, "log_bytes", err);
+	start = wall_s();
+	check(delta->changes_open(backend, mark, &changes, err), err);
+	open_s = wall_s() - start;
+	printf("  100 k changed     changes_open %.1f us, log %.0f kB", open_s * 1e6, log_bytes / 1e3);
+	walk_changes(delta, changes, err);
+	printf("  with it open      %6.2f M/s\n", get_put(ops, backend, entries, 1000000, b, seed, err) / 1e6);
+	delta->changes_close(changes);
+	drain(ops, backend, err);
+}
+
+static void measure_marks(const sb_backend_ops *ops, sb_backend *backend, uint64_t entries, uint64_t count,
+			  struct batch *b, uint64_t *seed, sb_error *err)
+{
+	const sb_delta_ops *delta = ops->extension(SB_EXT_DELTA);
+	double without[ROUNDS], with[ROUNDS];
+
+	for (int i = 0; i < ROUNDS; ++i) {
+		delta->release(backend, UINT64_MAX);
+		without[i] = get_put(ops, backend, entries, count / 2, b, seed, err);
+		with[i] = get_put_marked(ops, backend, entries, count / 2, b, seed, err);
+	}
+	qsort(without, ROUNDS, sizeof(without[0]), by_value);
+	qsort(with, ROUNDS, sizeof(with[0]), by_value);
+	printf("  get+put, no mark  %6.2f M/s (%.2f to %.2f)\n  get+put, marked   %6.2f M/s (%.2f to %.2f)\n",
+	       without[ROUNDS / 2] / 1e6, without[0] / 1e6, without[ROUNDS - 1] / 1e6, with[ROUNDS / 2] / 1e6,
+	       with[0] / 1e6, with[ROUNDS - 1] / 1e6);
+	for (int i = 0; i < 3; ++i)
+		changes_of(ops, backend, entries, b, seed, err);
+	delta->release(backend, UINT64_MAX);
+}
+
 static void measure(const sb_backend_ops *ops, sb_backend *backend, uint64_t entries, uint64_t before_bytes,
 		    sb_error *err)
 {
@@ -235,6 +327,7 @@ static void measure(const sb_backend_ops *ops, sb_backend *backend, uint64_t ent
 	qsort(rates, ROUNDS, sizeof(rates[0]), by_value);
 	printf("  get+put           %6.2f M/s (%.2f to %.2f)\n", rates[ROUNDS / 2] / 1e6, rates[0] / 1e6,
 	       rates[ROUNDS - 1] / 1e6);
+	measure_marks(ops, backend, entries, count, b, &seed, err);
 	check(ops->iter_open(backend, &range, &w.iter, err), err);
 	walk(&w);
 	printf("  walk alone        %6.2f M/s\n", (double)w.entries / w.seconds / 1e6);

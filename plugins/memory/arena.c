@@ -250,7 +250,14 @@ bool arena_reserve(struct arena *arena, uint32_t class, uint64_t count)
 	return true;
 }
 
-uint32_t arena_take(struct arena *arena, uint32_t class)
+/* A free slot names the next one of its slab, and when the record that it held was written. A dead record does not
+ * tell. */
+static uint64_t pack_free(uint32_t next, uint32_t state)
+{
+	return next | (uint64_t)(state & STATE_DEAD ? EPOCH_NONE : state_epoch(state)) << 32;
+}
+
+uint32_t arena_take(struct arena *arena, uint32_t class, uint32_t *ret_epoch)
 {
 	struct slab_class *cls = &arena->classes[class];
 	uint32_t id = cls->ready, ref;
@@ -260,9 +267,11 @@ uint32_t arena_take(struct arena *arena, uint32_t class)
 	slab = arena_slab(arena, id);
 	if (slab->free_head != SLOT_NONE) {
 		ref = slab_ref(id, slab->free_head);
-		slab->free_head = (uint16_t)arena_at(arena, ref)->packed; /* a free slot names the next */
+		slab->free_head = (uint16_t)arena_at(arena, ref)->packed;
+		*ret_epoch = (uint32_t)(arena_at(arena, ref)->packed >> 32);
 	} else {
 		ref = slab_ref(id, (uint32_t)slab->used++ * slab->stride);
+		*ret_epoch = EPOCH_NONE;
 	}
 	slab->taken++;
 	cls->ready_free--;
@@ -277,8 +286,9 @@ void arena_give(struct arena *arena, uint32_t ref)
 	struct slab *slab = arena_slab(arena, id);
 	struct slab_class *cls = &arena->classes[slab->class];
 	struct record *record = arena_at(arena, ref);
+	uint32_t state = record_state(record);
 
-	if (!(record_state(record) & KEY_MASK))
+	if (!(state & KEY_MASK))
 		arena_free_large(arena, record_large(record));
 	record_set_state(record, STATE_FREE);
 	if (slab->taken == slab->slot_count) {
@@ -289,7 +299,7 @@ void arena_give(struct arena *arena, uint32_t ref)
 		slab->list_epoch = sealed ? 0 : arena->epoch;
 		list_add_tail(arena, sealed ? &cls->parked : &cls->ready, id);
 	}
-	record->packed = slab->free_head;
+	record->packed = pack_free(slab->free_head, state);
 	slab->free_head = (uint16_t)(ref & (SLAB_BYTES / RECORD_GRANULE - 1));
 	slab->taken--;
 	*(is_parked(arena, slab) ? &cls->parked_free : &cls->ready_free) += 1;
@@ -343,6 +353,22 @@ void arena_unseal_all(struct arena *arena)
 	}
 }
 
+static void reset_slab(const struct arena *arena, uint32_t id)
+{
+	struct slab *slab = arena_slab(arena, id);
+
+	atomic_store_explicit(&slab->born, EPOCH_FIRST, memory_order_relaxed);
+	for (uint32_t slot = 0; slot < slab->used; ++slot) {
+		struct record *record = arena_at(arena, slab_ref(id, slot * slab->stride));
+		uint32_t state = record_state(record);
+
+		if (state == STATE_FREE)
+			record->packed = pack_free((uint16_t)record->packed, STATE_DEAD);
+		else
+			record_set_state(record, state_live(EPOCH_FIRST, state & KEY_MASK));
+	}
+}
+
 void arena_reset_epoch(struct arena *arena)
 {
 	arena->epoch = EPOCH_FIRST;
@@ -351,7 +377,7 @@ void arena_reset_epoch(struct arena *arena)
 
 		slab->list_epoch = EPOCH_FIRST;
 		if (atomic_load_explicit(&slab->born, memory_order_relaxed) != BORN_NEVER)
-			atomic_store_explicit(&slab->born, EPOCH_FIRST, memory_order_relaxed);
+			reset_slab(arena, id);
 	}
 }
 

@@ -5,8 +5,8 @@
  * which is half a pointer in every slot of the index and resolves with one
  * load from a table that stays in the first-level cache.
  *
- * Sealing. snapshot.c asks that no slot which an open iterator may still look at
- * is written or given out again. That is decided by slab, not by record: a
+ * Sealing. snapshot.c asks that no slot which an open view (an iterator, or a walk over changes) may still look
+ * at is given out again. That is decided by slab, not by record: a
  * slab remembers the epoch in which it was born, and is sealed while an
  * iterator that was opened later has not walked past it (arena->sealed says so).
  * Each class keeps its slabs with free slots in two lists: ready (not sealed) and
@@ -82,18 +82,20 @@ void arena_done(struct arena *arena);
 
 /* Makes sure that count further records of a class can be taken without failing. */
 bool arena_reserve(struct arena *arena, uint32_t class, uint64_t count);
-/* Takes a slot for which there is a reservation. */
-uint32_t arena_take(struct arena *arena, uint32_t class);
+/* Takes a slot for which there is a reservation. *ret_epoch: when the slot's last record was written, as far as is known,
+ * else EPOCH_NONE (it was given back late, or the slab is new). */
+uint32_t arena_take(struct arena *arena, uint32_t class, uint32_t *ret_epoch);
 /* Gives a slot back, and its large block; nobody may look at the record any more. */
 void arena_give(struct arena *arena, uint32_t ref);
 /* A block for an entry that record_is_large(), or NULL. */
 struct large *arena_large(struct arena *arena, uint64_t key_len, uint64_t value_len);
 void arena_free_large(struct arena *arena, struct large *large);
 
-/* Called when an iterator was opened, and when the last one was closed. */
+/* Called when a view was opened, and when the last one was closed. */
 void arena_seal_all(struct arena *arena);
 void arena_unseal_all(struct arena *arena);
-/* Forgets all epochs; there is no iterator and no dead record. */
+/* Forgets all epochs, those in the records too, and so visits every record, once in eight million epochs. There
+ * is no view, no dead record and no mark. */
 void arena_reset_epoch(struct arena *arena);
 /* Gives an empty slab back if its class can do without. */
 void arena_release_slab(struct arena *arena, uint32_t id);

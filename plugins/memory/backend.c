@@ -10,7 +10,8 @@
  * A write batch is all or nothing: it is checked first, then everything that can fail is
  * reserved (slots of each size, large blocks, room in the index, room in
  * limbo), and applying it cannot fail. What was reserved and not needed is not
- * given back: it is what the next batch will use.
+ * given back: it is what the next batch will use. The log of changes needs no reservation: when there
+ * is no memory for it, its marks are forgotten, and the batch goes on.
  */
 #include "backend.h"
 #include "error.h"
@@ -52,7 +53,8 @@ int32_t backend_open(const sb_backend_config *config, sb_backend **ret_backend, 
 		return error_no_memory(err, config->instance);
 	memset(backend, 0, sizeof(*backend));
 	set_options(backend, config);
-	snapshot_init(&backend->snapshot, &backend->arena);
+	snapshot_init(&backend->snapshot, &backend->arena, &backend->delta);
+	delta_init(&backend->delta, &backend->snapshot, &backend->pages);
 	if (!arena_init(&backend->arena, &backend->pages) ||
 	    !table_init(&backend->table, &backend->arena, &backend->pages,
 			(uint64_t)config->options[OPTION_INITIAL_CAPACITY].i64)) {
@@ -75,6 +77,7 @@ static void free_scratch(sb_backend *backend)
 void backend_close(sb_backend *backend)
 {
 	snapshot_done(&backend->snapshot);
+	delta_done(&backend->delta);
 	table_done(&backend->table);
 	arena_done(&backend->arena);
 	free_scratch(backend);
@@ -244,7 +247,7 @@ static void note_expiry(sb_backend *backend, uint32_t ref, int64_t expiry_ms)
 
 static uint32_t new_record(sb_backend *backend, const sb_op *op, struct large *large)
 {
-	uint32_t ref = arena_take(&backend->arena, class_of_op(op));
+	uint32_t epoch_before, ref = arena_take(&backend->arena, class_of_op(op), &epoch_before);
 	struct record *record = arena_at(&backend->arena, ref);
 
 	if (large) {
@@ -258,6 +261,7 @@ static uint32_t new_record(sb_backend *backend, const sb_op *op, struct large *l
 		record_set_state(record, state_live(backend->arena.epoch, op->key.len));
 	}
 	note_expiry(backend, ref, op->expiry_ms);
+	delta_written(&backend->delta, ref, epoch_before);
 	return ref;
 }
 
@@ -265,10 +269,12 @@ static uint32_t new_record(sb_backend *backend, const sb_op *op, struct large *l
 static bool overwrite(sb_backend *backend, uint32_t ref, const sb_op *op, const sb_entry *old)
 {
 	struct record *record = arena_at(&backend->arena, ref);
+	uint32_t state = record_state(record);
 
-	if (!(record_state(record) & KEY_MASK) || class_of_op(op) != class_of_entry(old->key.len, old->value.len, 0) ||
-	    !snapshot_may_write(&backend->snapshot, ref))
+	if (!(state & KEY_MASK) || class_of_op(op) != class_of_entry(old->key.len, old->value.len, 0) ||
+	    !snapshot_may_write(&backend->snapshot, ref, state))
 		return false;
+	delta_written(&backend->delta, ref, state_epoch(state));
 	if (op->value.len)
 		memcpy(record_bytes_at(record, record_value_offset(op->key.len)), op->value.ptr, op->value.len);
 	record_set_meta(record, op->value.len, op->expiry_ms);
@@ -308,8 +314,15 @@ void backend_remove(sb_backend *backend, const struct place *place)
 
 	backend->key_bytes -= entry.key.len;
 	backend->value_bytes -= entry.value.len;
+	if (delta_is_logging(&backend->delta))
+		delta_deleted(&backend->delta, entry.key, table_hash(&backend->table, entry.key));
 	table_remove(&backend->table, place);
 	snapshot_retire(&backend->snapshot, ref);
+}
+
+void backend_limit_log(sb_backend *backend)
+{
+	delta_limit(&backend->delta, backend->table.count, backend->key_bytes + backend->value_bytes);
 }
 
 static void apply_group(sb_backend *backend, uint64_t n, const sb_op *ops, const uint64_t *hashes,
@@ -338,11 +351,12 @@ int32_t backend_write_batch(sb_backend *backend, uint64_t n, const sb_op *ops, s
 			return status;
 	}
 	snapshot_drain(&backend->snapshot, backend->snapshot.open ? n / DRAIN_SHARE + 1 : n * DRAIN_FACTOR + 1);
-	if (!reserve(backend, n, ops))
+	if (!reserve(backend, n, ops) && !(delta_forget(&backend->delta) && reserve(backend, n, ops)))
 		return error_no_memory(err, backend->instance);
 	for (uint64_t i = 0; i < n; i += GROUP)
 		apply_group(backend, n - i < GROUP ? n - i : GROUP, ops + i, backend->hashes + i, backend->larges + i);
 	snapshot_end_batch(&backend->snapshot);
+	backend_limit_log(backend);
 	return SB_OK;
 }
 
@@ -350,4 +364,26 @@ int32_t backend_iter_open(sb_backend *backend, const sb_iter_options *options, s
 {
 	snapshot_drain(&backend->snapshot, 0); /* frees closed iterators, and so the slabs that they sealed */
 	return snapshot_iter_open(&backend->snapshot, options, backend->instance, ret_iter, err);
+}
+
+/* --- marks and changes --- */
+
+int32_t backend_mark(sb_backend *backend, uint64_t *ret_mark, sb_error *err)
+{
+	(void)err;
+	snapshot_drain(&backend->snapshot, 0);
+	*ret_mark = delta_mark(&backend->delta);
+	return SB_OK;
+}
+
+int32_t backend_changes_open(sb_backend *backend, uint64_t since, sb_changes **ret_changes, sb_error *err)
+{
+	snapshot_drain(&backend->snapshot, 0);
+	return delta_changes_open(&backend->delta, since, backend->instance, ret_changes, err);
+}
+
+void backend_release(sb_backend *backend, uint64_t mark)
+{
+	snapshot_drain(&backend->snapshot, 0);
+	delta_release(&backend->delta, mark);
 }

@@ -5,6 +5,7 @@
 #ifndef MEMORY_BACKEND_H
 #define MEMORY_BACKEND_H
 
+#include "delta.h"
 #include "snapshot.h"
 #include "table.h"
 
@@ -15,6 +16,7 @@ struct sb_backend {
 	struct arena arena;
 	struct table table;
 	struct snapshot snapshot;
+	struct delta delta;
 	uint64_t key_bytes, value_bytes;
 	uint64_t purged;
 	uint32_t sweep_slab, sweep_slot; /* where maintain() goes on */
@@ -34,10 +36,15 @@ void backend_unpin(sb_backend *backend, uint64_t n, sb_pin *pins);
 int32_t backend_write_batch(sb_backend *backend, uint64_t n, const sb_op *ops, sb_error *err);
 int32_t backend_iter_open(sb_backend *backend, const sb_iter_options *options, sb_iter **ret_iter, sb_error *err);
 int32_t backend_maintain(sb_backend *backend, uint64_t budget, uint64_t *ret_purged, sb_error *err);
+int32_t backend_mark(sb_backend *backend, uint64_t *ret_mark, sb_error *err);
+int32_t backend_changes_open(sb_backend *backend, uint64_t since, sb_changes **ret_changes, sb_error *err);
+void backend_release(sb_backend *backend, uint64_t mark);
 int32_t backend_stats(sb_backend *backend, uint64_t capacity, sb_stat *stats, uint64_t *ret_count, sb_error *err);
 
-/* Removes the entry at a place from index and sums, and retires its record. There is a
+/* Removes the entry at a place from index and sums, notes the deletion, and retires the record. There is a
  * reservation in limbo. */
 void backend_remove(sb_backend *backend, const struct place *place);
+/* Forgets marks whose log is too long for this state. */
+void backend_limit_log(sb_backend *backend);
 
 #endif

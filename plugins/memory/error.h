@@ -34,4 +34,10 @@ static inline int32_t error_no_memory(sb_error *err, const char *instance)
 			 instance);
 }
 
+static inline int32_t error_epochs(sb_error *err, const char *instance)
+{
+	return error_set(err, SB_ERR_BUSY, 0, "%s: too many iterators were opened while one stayed open; close it",
+			 instance);
+}
+
 #endif

@@ -26,20 +26,12 @@ static bool copy_bounds(sb_iter *iter, const sb_iter_options *options)
 	return true;
 }
 
-/* There are eight million epochs; when they are used up, a moment without iterators and
- * dead records is needed to begin anew. */
-static bool next_epoch(struct snapshot *snapshot)
+static void free_iter(struct view *view)
 {
-	struct arena *arena = snapshot->arena;
+	sb_iter *iter = (sb_iter *)view;
 
-	if (arena->epoch == EPOCH_LAST) {
-		snapshot_drain(snapshot, snapshot->limbo_count);
-		if (snapshot->open || snapshot->limbo_count)
-			return false;
-		arena_reset_epoch(arena);
-	}
-	arena->epoch++;
-	return true;
+	free(iter->bounds);
+	free(iter);
 }
 
 int32_t snapshot_iter_open(struct snapshot *snapshot, const sb_iter_options *options, const char *instance,
@@ -54,19 +46,13 @@ int32_t snapshot_iter_open(struct snapshot *snapshot, const sb_iter_options *opt
 		free(iter);
 		return error_no_memory(err, instance);
 	}
-	if (!next_epoch(snapshot)) {
-		free(iter->bounds);
-		free(iter);
-		return error_set(err, SB_ERR_BUSY, 0,
-				 "%s: too many iterators were opened while one stayed open; close it", instance);
+	if (!snapshot_next_epoch(snapshot)) {
+		free_iter(&iter->view);
+		return error_epochs(err, instance);
 	}
 	iter->arena = snapshot->arena;
-	iter->epoch = snapshot->arena->epoch;
 	iter->slab_end = arena_slab_end(snapshot->arena);
-	iter->next_open = snapshot->open;
-	snapshot->open = iter;
-	snapshot->open_count++;
-	arena_seal_all(snapshot->arena);
+	snapshot_add_view(snapshot, &iter->view, EPOCH_NONE, free_iter);
 	*ret_iter = iter;
 	return SB_OK;
 }
@@ -90,7 +76,7 @@ static bool visible(const sb_iter *iter, uint32_t state)
 {
 	if (state == STATE_FREE)
 		return false;
-	return !(state & STATE_DEAD) || state_epoch(state) >= iter->epoch;
+	return !(state & STATE_DEAD) || state_epoch(state) >= iter->view.epoch;
 }
 
 /* Takes what fits from the slab at hand; true when it is through with it. */
@@ -118,11 +104,11 @@ int32_t snapshot_iter_next(sb_iter *iter, uint64_t max, sb_entry *entries, uint6
 
 	(void)err;
 	/* The entries of the last call are no longer looked at. */
-	atomic_store_explicit(&iter->progress, iter->slab, memory_order_release);
+	atomic_store_explicit(&iter->view.progress, iter->slab, memory_order_release);
 	while (iter->slab < iter->slab_end) {
 		const struct slab *slab = arena_slab(iter->arena, iter->slab);
 
-		if (atomic_load_explicit(&slab->born, memory_order_relaxed) < iter->epoch &&
+		if (atomic_load_explicit(&slab->born, memory_order_relaxed) < iter->view.epoch &&
 		    !walk_slab(iter, slab, max, entries, &count))
 			break;
 		iter->slab++;
@@ -134,6 +120,5 @@ int32_t snapshot_iter_next(sb_iter *iter, uint64_t max, sb_entry *entries, uint6
 
 void snapshot_iter_close(sb_iter *iter)
 {
-	atomic_store_explicit(&iter->progress, UINT32_MAX, memory_order_release);
-	atomic_store_explicit(&iter->closed, 1, memory_order_release);
+	snapshot_close_view(&iter->view);
 }

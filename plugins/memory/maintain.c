@@ -94,16 +94,20 @@ static void move_record(sb_backend *backend, uint32_t from, uint32_t class)
 	struct record *old = arena_at(&backend->arena, from), *new;
 	sb_slice key = record_entry(old, record_state(old)).key;
 	struct place place;
-	uint32_t to;
+	uint32_t to, epoch_before;
 
 	if (!table_find(&backend->table, table_hash(&backend->table, key), key, &place))
 		return;
-	to = arena_take(&backend->arena, class);
+	to = arena_take(&backend->arena, class, &epoch_before);
 	new = arena_at(&backend->arena, to);
 	memcpy(record_bytes_at(new, RECORD_KEY_OFFSET), record_bytes_at(old, RECORD_KEY_OFFSET),
 	       class_bytes(class) - RECORD_KEY_OFFSET);
 	new->packed = old->packed;
-	record_set_state(new, record_state(old));
+	/* For whoever logs changes this is one: delta.h. */
+	record_set_state(new, delta_is_logging(&backend->delta)
+				      ? state_live(backend->arena.epoch, record_state(old) & KEY_MASK)
+				      : record_state(old));
+	delta_written(&backend->delta, to, epoch_before);
 	place_set_ref(&place, to);
 	if (arena_slab(&backend->arena, ref_slab(from))->min_expiry_ms <
 	    arena_slab(&backend->arena, ref_slab(to))->min_expiry_ms)
@@ -156,11 +160,11 @@ static void visit_slabs(sb_backend *backend, uint64_t budget)
 			backend->sweep_slab = backend->sweep_slot = 0;
 			continue;
 		}
-		spend(&budget, 1);
 		if (slab_in_use(arena_slab(&backend->arena, id))) {
 			if (!sweep_slab(backend, id, horizon_ms, &budget))
 				return;
 		}
+		spend(&budget, 1); /* only now, so that a budget of one gets on, too */
 		backend->sweep_slab++;
 		backend->sweep_slot = 0;
 		if (!slab_in_use(arena_slab(&backend->arena, id)))
@@ -180,10 +184,12 @@ int32_t backend_maintain(sb_backend *backend, uint64_t budget, uint64_t *ret_pur
 	if (budget > backend->table.count + backend->snapshot.limbo_count + 65536)
 		budget = backend->table.count + backend->snapshot.limbo_count + 65536;
 	snapshot_drain(&backend->snapshot, budget);
-	if (!snapshot_reserve(&backend->snapshot, budget))
+	if (!snapshot_reserve(&backend->snapshot, budget) &&
+	    !(delta_forget(&backend->delta) && snapshot_reserve(&backend->snapshot, budget)))
 		return error_no_memory(err, backend->instance);
 	visit_slabs(backend, budget);
 	snapshot_end_batch(&backend->snapshot);
+	backend_limit_log(backend);
 	table_shrink(&backend->table, budget / 16 + 1);
 	*ret_purged = backend->purged - before;
 	return SB_OK;
@@ -194,7 +200,7 @@ int32_t backend_maintain(sb_backend *backend, uint64_t budget, uint64_t *ret_pur
 static uint64_t memory_bytes(const sb_backend *backend)
 {
 	return sizeof(*backend) + arena_bytes(&backend->arena) + table_bytes(&backend->table) +
-	       backend->snapshot.limbo_capacity * sizeof(struct dead) +
+	       backend->snapshot.limbo_capacity * sizeof(struct dead) + delta_bytes(&backend->delta) +
 	       backend->scratch_capacity * (sizeof(uint64_t) + sizeof(void *));
 }
 
@@ -216,6 +222,9 @@ int32_t backend_stats(sb_backend *backend, uint64_t capacity, sb_stat *stats, ui
 		{"load", (double)table->count / (double)table->slot_count, ""},
 		{"iterators", (double)backend->snapshot.open_count, ""},
 		{"pins", (double)backend->snapshot.pin_count, ""},
+		{"marks", (double)backend->delta.mark_count, ""},
+		{"logged_changes", (double)backend->delta.entries, "entries"},
+		{"log_bytes", (double)delta_bytes(&backend->delta), "bytes"},
 	};
 	uint64_t count = sizeof(all) / sizeof(all[0]);
 

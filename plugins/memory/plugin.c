@@ -42,6 +42,20 @@ static const sb_option *const options[] = {
 
 _Static_assert(sizeof(options) / sizeof(options[0]) == OPTION_COUNT, "an option is missing");
 
+static const sb_delta_ops delta_ops = {
+	.struct_size = sizeof(sb_delta_ops),
+	.mark = backend_mark,
+	.changes_open = backend_changes_open,
+	.changes_next = delta_changes_next,
+	.changes_close = delta_changes_close,
+	.release = backend_release,
+};
+
+static const void *extension(const char *id)
+{
+	return strcmp(id, SB_EXT_DELTA) ? NULL : &delta_ops;
+}
+
 static const sb_backend_ops ops = {
 	.struct_size = sizeof(sb_backend_ops),
 	.open = backend_open,
@@ -54,6 +68,7 @@ static const sb_backend_ops ops = {
 	.iter_close = snapshot_iter_close,
 	.maintain = backend_maintain,
 	.stats = backend_stats,
+	.extension = extension,
 };
 
 static const sb_component component = {

@@ -17,7 +17,7 @@
  * Invariant: the state word is the only member that is written while another
  * thread may look at the record, and so the only atomic one. A state of 0 is a
  * free slot; epochs start at 1 so that no record has it. A live record's epoch
- * is that of its last write (a later sb.delta/1 reads it), a dead one's that
+ * is that of its last write (which tells whether it changed since a mark: delta.h), a dead one's that
  * of its death. See snapshot.h for who may look when.
  */
 #ifndef MEMORY_RECORD_H
@@ -32,6 +32,7 @@
 #define RECORD_MAX_BYTES 8192u
 #define RECORD_GRANULE 16u
 
+#define EPOCH_NONE 0u
 #define EPOCH_FIRST 1u
 #define EPOCH_LAST ((1u << 23) - 1)
 

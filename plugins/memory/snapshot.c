@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * snapshot.c: see snapshot.h. The iterators themselves are in iter.c.
+ * snapshot.c: see snapshot.h. The views themselves are in iter.c and changes.c.
  */
 #include "snapshot.h"
+#include "delta.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -10,9 +11,10 @@
 /* How many steps ahead of the drain records are prefetched. */
 #define DRAIN_AHEAD 12u
 
-void snapshot_init(struct snapshot *snapshot, struct arena *arena)
+void snapshot_init(struct snapshot *snapshot, struct arena *arena, struct delta *delta)
 {
 	snapshot->arena = arena;
+	snapshot->delta = delta;
 	snapshot->generation = snapshot->oldest_generation = 1;
 	arena->snapshot = snapshot;
 	arena->sealed = snapshot_sealed;
@@ -20,18 +22,17 @@ void snapshot_init(struct snapshot *snapshot, struct arena *arena)
 
 static void reap(struct snapshot *snapshot)
 {
-	struct sb_iter **link = &snapshot->open;
+	struct view **link = &snapshot->open;
 
 	while (*link) {
-		struct sb_iter *iter = *link;
+		struct view *view = *link;
 
-		if (!atomic_load_explicit(&iter->closed, memory_order_acquire)) {
-			link = &iter->next_open;
+		if (!atomic_load_explicit(&view->closed, memory_order_acquire)) {
+			link = &view->next_open;
 			continue;
 		}
-		*link = iter->next_open;
-		free(iter->bounds);
-		free(iter);
+		*link = view->next_open;
+		view->free(view);
 		if (!--snapshot->open_count)
 			arena_unseal_all(snapshot->arena);
 	}
@@ -46,26 +47,42 @@ void snapshot_done(struct snapshot *snapshot)
 
 /* --- who may look --- */
 
+static bool is_sealed_for(const struct view *view, uint32_t born, uint32_t id)
+{
+	return born < view->epoch && id >= atomic_load_explicit(&view->progress, memory_order_acquire);
+}
+
 bool snapshot_sealed(const void *arg, const struct slab *slab, uint32_t id)
 {
 	const struct snapshot *snapshot = arg;
 	uint32_t born = atomic_load_explicit(&slab->born, memory_order_relaxed);
 
-	for (const struct sb_iter *iter = snapshot->open; iter; iter = iter->next_open) {
-		if (born < iter->epoch && id >= atomic_load_explicit(&iter->progress, memory_order_acquire))
+	for (const struct view *view = snapshot->open; view; view = view->next_open) {
+		if (is_sealed_for(view, born, id))
 			return true;
 	}
 	return false;
 }
 
-bool snapshot_may_write(const struct snapshot *snapshot, uint32_t ref)
+bool snapshot_may_write(const struct snapshot *snapshot, uint32_t ref, uint32_t state)
 {
+	uint32_t epoch = state_epoch(state), id = ref_slab(ref);
+
 	if (snapshot->pin_count)
 		return false;
-	return !snapshot->open || !arena_is_sealed(snapshot->arena, ref_slab(ref));
+	for (const struct view *view = snapshot->open; view; view = view->next_open) {
+		const struct slab *slab;
+
+		if (view->since != EPOCH_NONE && (epoch < view->since || epoch >= view->epoch))
+			continue;
+		slab = arena_slab(snapshot->arena, id);
+		if (is_sealed_for(view, atomic_load_explicit(&slab->born, memory_order_relaxed), id))
+			return false;
+	}
+	return true;
 }
 
-/* Whether some iterator still has to show a record that died at that epoch. */
+/* Whether some view still has to show a record that died at that epoch. */
 static bool awaited(const struct snapshot *snapshot, const struct dead *dead)
 {
 	const struct slab *slab;
@@ -76,9 +93,8 @@ static bool awaited(const struct snapshot *snapshot, const struct dead *dead)
 	id = ref_slab(dead->ref);
 	slab = arena_slab(snapshot->arena, id);
 	born = atomic_load_explicit(&slab->born, memory_order_relaxed);
-	for (const struct sb_iter *iter = snapshot->open; iter; iter = iter->next_open) {
-		if (born < iter->epoch && dead->epoch >= iter->epoch &&
-		    id >= atomic_load_explicit(&iter->progress, memory_order_acquire))
+	for (const struct view *view = snapshot->open; view; view = view->next_open) {
+		if (dead->epoch >= view->epoch && is_sealed_for(view, born, id))
 			return true;
 	}
 	return false;
@@ -120,15 +136,15 @@ bool snapshot_reserve(struct snapshot *snapshot, uint64_t count)
 
 void snapshot_retire(struct snapshot *snapshot, uint32_t ref)
 {
-	struct record *record;
+	struct record *record = arena_at(snapshot->arena, ref);
+	uint32_t state = record_state(record);
 
-	if (snapshot_may_write(snapshot, ref)) {
+	if (snapshot_may_write(snapshot, ref, state)) {
 		arena_give(snapshot->arena, ref);
 		return;
 	}
 	assert(snapshot->limbo_count < snapshot->limbo_capacity);
-	record = arena_at(snapshot->arena, ref);
-	record_set_state(record, STATE_DEAD | state_live(snapshot->arena->epoch, record_state(record) & KEY_MASK));
+	record_set_state(record, STATE_DEAD | state_live(snapshot->arena->epoch, state & KEY_MASK));
 	snapshot->limbo[snapshot->limbo_count++] =
 		(struct dead){ref, snapshot->arena->epoch, snapshot->pin_count ? snapshot->generation : 0};
 	snapshot->retired_pinned |= snapshot->pin_count > 0;
@@ -178,6 +194,40 @@ void snapshot_drain(struct snapshot *snapshot, uint64_t budget)
 		*dead = snapshot->limbo[--snapshot->limbo_count];
 	}
 	shrink_limbo(snapshot);
+}
+
+/* --- epochs and views --- */
+
+bool snapshot_next_epoch(struct snapshot *snapshot)
+{
+	struct arena *arena = snapshot->arena;
+
+	if (arena->epoch == EPOCH_LAST) {
+		snapshot_drain(snapshot, snapshot->limbo_count);
+		if (snapshot->open || snapshot->limbo_count)
+			return false;
+		delta_forget(snapshot->delta);
+		arena_reset_epoch(arena);
+	}
+	arena->epoch++;
+	return true;
+}
+
+void snapshot_add_view(struct snapshot *snapshot, struct view *view, uint32_t since, void (*free)(struct view *))
+{
+	view->epoch = snapshot->arena->epoch;
+	view->since = since;
+	view->free = free;
+	view->next_open = snapshot->open;
+	snapshot->open = view;
+	snapshot->open_count++;
+	arena_seal_all(snapshot->arena);
+}
+
+void snapshot_close_view(struct view *view)
+{
+	atomic_store_explicit(&view->progress, UINT32_MAX, memory_order_release);
+	atomic_store_explicit(&view->closed, 1, memory_order_release);
 }
 
 /* --- pins --- */

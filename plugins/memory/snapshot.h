@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * snapshot.h: who may still look at a record: pins, iterators, and the limbo of
- * records that were replaced or deleted while somebody could.
+ * snapshot.h: who may still look at a record: pins, views, and the limbo of
+ * records that were replaced or deleted while somebody could. A view is an iterator (iter.c), or a
+ * walk over the changes since a mark (changes.c).
  *
  * Iterators. Opening one takes the next epoch E, and from then on the slabs of that
  * moment (born < E) are sealed for it: the owner changes no byte of a record in
@@ -27,6 +28,11 @@
  * iter_close publishes the end of all slabs and then, with release, closed; the
  * owner frees the iterator after it has read that with acquire.
  *
+ * Walks over changes. They seal slabs as iterators do, so no slot is given out again under them, but let go of none
+ * before they are closed. They want only records written since their mark. So one that is live with an
+ * epoch before the mark, or at or after E (it was that old at E, and has been overwritten since), may be
+ * written where it lies: the walk reads at most its state word, and passes it by whatever it finds there.
+ *
  * Locks. There are none, so there is no lock order.
  *
  * Pins. A pin carries the number of its generation; a record that dies while pins are
@@ -35,9 +41,9 @@
  * everything that dies meanwhile, whether it names it or not.
  *
  * Invariant: a record is given back to the arena only when no pin of its
- * generation or an earlier one is out and no open iterator still has to show it.
+ * generation or an earlier one is out and no open view still has to show it.
  *
- * Owner thread only, but for iter_next and iter_close.
+ * Owner thread only, but for iter_next, iter_close and snapshot_close_view().
  */
 #ifndef MEMORY_SNAPSHOT_H
 #define MEMORY_SNAPSHOT_H
@@ -46,21 +52,30 @@
 
 #define PIN_GENERATIONS 64u
 
+struct view {
+	/* The owner's. */
+	struct view *next_open;
+	void (*free)(struct view *view);
+	uint32_t epoch; /* shows the moment before it */
+	uint32_t since; /* shows what was written at or after it; EPOCH_NONE: everything */
+	/* From the walker to the owner, on a line of their own. */
+	_Alignas(64) _Atomic uint32_t progress; /* slabs below this one are done with */
+	_Atomic uint32_t closed;
+};
+
 struct sb_iter {
+	struct view view;
 	/* Written by the owner in iter_open only. */
 	const struct arena *arena;
-	struct sb_iter *next_open;
-	uint32_t epoch;
 	uint32_t slab_end;
 	uint8_t *bounds;
 	sb_slice lower, upper;
 	/* The walker's own. */
 	uint32_t slab;
 	uint32_t slot;
-	/* From the walker to the owner, on a line of their own. */
-	_Alignas(64) _Atomic uint32_t progress; /* slabs below this one are done with */
-	_Atomic uint32_t closed;
 };
+
+struct delta;
 
 struct dead {
 	uint32_t ref;
@@ -70,7 +85,8 @@ struct dead {
 
 struct snapshot {
 	struct arena *arena;
-	struct sb_iter *open; /* iterators that were not reaped yet */
+	struct delta *delta; /* whose marks are forgotten when epochs begin anew */
+	struct view *open; /* that were not reaped yet */
 	uint32_t open_count;
 	struct dead *limbo;
 	uint64_t limbo_count, limbo_capacity;
@@ -82,12 +98,12 @@ struct snapshot {
 	bool retired_pinned; /* something waits for pins of the current generation */
 };
 
-void snapshot_init(struct snapshot *snapshot, struct arena *arena);
-/* All iterators are closed and all pins released. */
+void snapshot_init(struct snapshot *snapshot, struct arena *arena, struct delta *delta);
+/* All views are closed and all pins released. */
 void snapshot_done(struct snapshot *snapshot);
 
-/* Whether the record may be written where it lies, or its slot given out again. */
-bool snapshot_may_write(const struct snapshot *snapshot, uint32_t ref);
+/* Whether the live record, whose state is given, may be written where it lies or given back. */
+bool snapshot_may_write(const struct snapshot *snapshot, uint32_t ref, uint32_t state);
 /* The arena's question; see arena.h. */
 bool snapshot_sealed(const void *snapshot, const struct slab *slab, uint32_t id);
 
@@ -96,13 +112,21 @@ bool snapshot_reserve(struct snapshot *snapshot, uint64_t count);
 /* Takes a record that the index does not name any more: gives it back at once if
  * nobody may look at it, or keeps it in limbo. */
 void snapshot_retire(struct snapshot *snapshot, uint32_t ref);
-/* Frees closed iterators, and looks at up to budget records in limbo. */
+/* Frees closed views, and looks at up to budget records in limbo. */
 void snapshot_drain(struct snapshot *snapshot, uint64_t budget);
 /* Closes a batch of retirements: later pins shall not hold them up. */
 void snapshot_end_batch(struct snapshot *snapshot);
 
 void snapshot_pin(struct snapshot *snapshot, sb_pin *pin);
 void snapshot_unpin(struct snapshot *snapshot, const sb_pin *pin);
+
+/* Begins the next epoch. There are eight million; when they are used up, a moment without views and dead records is
+ * needed to begin anew, and false means that this is not one. */
+bool snapshot_next_epoch(struct snapshot *snapshot);
+/* Opens a view at the present epoch, in which nothing has been written yet. free is called when it was closed. */
+void snapshot_add_view(struct snapshot *snapshot, struct view *view, uint32_t since, void (*free)(struct view *));
+/* Any thread. */
+void snapshot_close_view(struct view *view);
 
 int32_t snapshot_iter_open(struct snapshot *snapshot, const sb_iter_options *options, const char *instance,
 			   sb_iter **ret_iter, sb_error *err);
