@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Reads a checkpoint file and prints one JSON line per entry, with nothing but Python's standard library.
 
+Of one that holds changes, the parents are looked up beside it. Of native files it can only say which they are: one line each, with
+"file", and whether the content is what the checkpoint says.
+
 Written from core/checkpoint/README.md alone: the proof that the format can be read in another language, and the
 tests' independent witness. It holds the whole file in memory, which the host never does. zstd frames need Python 3.14
 or the module "zstandard"; frame checksums (XXH3) are checked when the module "xxhash" is there, the file's SHA-256 always.
@@ -8,6 +11,7 @@ or the module "zstandard"; frame checksums (XXH3) are checked when the module "x
 import base64
 import hashlib
 import json
+import os
 import struct
 import sys
 
@@ -56,7 +60,7 @@ def unpack_zstd(data, length):
 
 
 UNPACK = {0: lambda data, length: data, 1: unpack_lz4, 2: unpack_zstd}
-ENTRIES, PIECE, LAST_PIECE, END = 1, 2, 3, 4
+ENTRIES, PIECE, LAST_PIECE, END, CHANGES = 1, 2, 3, 4, 5
 
 
 def frames(data):
@@ -101,7 +105,7 @@ def entries(data):
             expiry = zigzag >> 1 ^ -(zigzag & 1)
         key, value = data[at:at + key_len], data[at + key_len:at + key_len + value_len]
         at += key_len + value_len
-        yield head >> 2, group, key, value, expiry
+        yield head >> 2, group, key, None if head & 2 else value, expiry
 
 
 def snapshot_entries(data):
@@ -120,22 +124,52 @@ def snapshot_entries(data):
         raise ValueError("a snapshot without its end")
 
 
-def main(path):
-    text = open(path, "rb").read()
+def read_file(path):
+    """(checkpoint, {snapshot: [entries in their order]}) of one file; a deletion has the value None."""
+    with open(path, "rb") as file:
+        text = file.read()
     covered, digest = text[:-67], text[-67:-3].decode()
     if text[-3:] != b'"}\n' or hashlib.sha256(covered).hexdigest() != digest:
         sys.exit(f"{path}: the digest does not match")
     checkpoint = json.loads(text)
-    names = {state["id"]: state["name"] for state in checkpoint["States"]}
     envelope = json.loads(base64.b64decode(checkpoint["StateData"], validate=True))
-    total = 0
-    for name, snapshot in envelope["backend_snapshots"].items():
-        for state, group, key, value, expiry in snapshot_entries(base64.b64decode(snapshot, validate=True)):
-            total += 1
-            print(json.dumps({"snapshot": name, "state": names[state], "key_group": group, "user_part": key.hex(),
-                              "value": value.hex(), "expiry_ms": expiry}, separators=(",", ":")))
+    snapshots = {name: list(snapshot_entries(base64.b64decode(snapshot, validate=True)))
+                 for name, snapshot in envelope["backend_snapshots"].items()}
+    total = sum(map(len, snapshots.values()))
     if total != checkpoint["Entries"]:
         sys.exit(f"{path}: {total} entries, {checkpoint['Entries']} expected")
+    return checkpoint, snapshots
+
+
+def print_line(**members):
+    print(json.dumps(members, separators=(",", ":")))
+
+
+def main(path):
+    checkpoint, snapshots = newest = read_file(path)
+    names = {state["id"]: state["name"] for state in checkpoint["States"]}
+    chain = [newest]
+    while chain[0][0]["Parent"]:
+        parent = os.path.join(os.path.dirname(path), chain[0][0]["Parent"] + ".json")
+        chain.insert(0, read_file(parent))
+    for name in snapshots:
+        content = {}
+        for member, parts in chain:
+            for state, group, key, value, expiry in parts[name]:
+                if value is None:
+                    content.pop((state, key), None)
+                else:
+                    content[state, key] = group, value, expiry
+        for (state, key), (group, value, expiry) in content.items():
+            if expiry and expiry <= checkpoint["CutMs"]:
+                continue
+            print_line(snapshot=name, state=names[state], key_group=group, user_part=key.hex(), value=value.hex(),
+                       expiry_ms=expiry)
+    for file in checkpoint["Files"]:
+        with open(os.path.join(os.path.dirname(path), "shared", file["SHA256"]), "rb") as shared:
+            content = shared.read()
+        print_line(snapshot=file["Snapshot"], file=file["Name"], bytes=file["Bytes"], sha256=file["SHA256"],
+                   valid=len(content) == file["Bytes"] and hashlib.sha256(content).hexdigest() == file["SHA256"])
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ class CheckpointFile(harness.Case):
             for tasks in (1, 3):
                 where = "%s-%d" % (backend, tasks)
                 self.job("--backend", backend, "--parallelism", str(tasks), "--checkpoint-dir", where, "--state-dir",
-                         where + "-state")
+                         where + "-state", "--checkpoint-mode", "full")
                 checkpoint = self.newest(where)
                 inner = state_data(checkpoint)
                 self.assertEqual(list(inner), ["provider_state", "backend_snapshots"])

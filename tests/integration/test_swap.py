@@ -23,7 +23,7 @@ class Swap(harness.Case):
 
     def run_branch(self, branch, backend, parallelism, *more):
         self.sbhost("--backend", backend, "--parallelism", str(parallelism), "--input", "in.ndjson", "--output", "none",
-                    "--checkpoint-dir", branch, "--state-dir", branch + "-state", *more, env=self.env)
+                    "--checkpoint-dir", branch, "--state-dir", branch + "-state", "--checkpoint-mode", "full", *more, env=self.env)
 
     def check_branches_agree(self, first):
         self.run_branch("first", first, 1, "--max-events", "2500")

@@ -123,7 +123,7 @@ class EventClock(harness.Case):
         digests = set()
         for i, (backend, tasks) in enumerate((b, t) for b in harness.backends() for t in (1, 2)):
             where = "%s-%d" % (backend, tasks)
-            self.job(where, START_MS + i * 3650 * DAY_MS, backend, "--parallelism", str(tasks))
+            self.job(where, START_MS + i * 3650 * DAY_MS, backend, "--parallelism", str(tasks), "--checkpoint-mode", "full")
             self.oracle.check_export(self.export("--checkpoint-dir", where))
             self.oracle.check_output(self.path(where + "-out"), ordered=tasks == 1)
             digests.add(self.newest(where)["StateDigest"])

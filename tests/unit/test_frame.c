@@ -99,7 +99,7 @@ Test(frame, says_that_a_sealed_frame_of_an_unknown_type_needs_a_newer_program)
 	cr_assert_eq(frame_decoder_init(&decoder, &err), SB_OK);
 	frame = frame_encode(&encoder, FRAME_ENTRIES, 0, 0, 0);
 	memcpy(bytes, frame.ptr, frame.len);
-	bytes[0] = FRAME_CHANGES;
+	bytes[0] = FRAME_CHANGES + 1;
 	seal(bytes, FRAME_HEADER_BYTES);
 	cr_assert_eq(decode(&decoder, slice_of(bytes, frame.len), &raw, &err), SB_ERR_INCOMPATIBLE);
 	frame_encoder_done(&encoder);
