@@ -97,7 +97,8 @@ void json_append_string(struct buffer *out, sb_slice text)
 			buffer_append(out, "\xef\xbf\xbd", 3);
 		start = ++i;
 	}
-	buffer_append(out, text.ptr + start, i - start);
+	if (i > start)
+		buffer_append(out, text.ptr + start, i - start);
 	buffer_append_byte(out, '"');
 }
 
