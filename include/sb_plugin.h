@@ -322,7 +322,8 @@ typedef struct sb_backend_ops {
 	void (*unpin)(sb_backend *backend, uint64_t n, sb_pin *pins);
 
 	/* Mandatory. Applies n operations in their order, all or nothing; of several
-	 * for one key the last one counts. Deleting what is not there is fine. */
+	 * for one key the last one counts. Deleting what is not there is fine; an unknown
+	 * kind is SB_ERR_INVALID. */
 	int32_t (*write_batch)(sb_backend *backend, uint64_t n, const sb_op *ops, sb_error *err);
 
 	/* Mandatory. Opens an iterator over the entries in [lower, upper). The bounds

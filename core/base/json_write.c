@@ -78,6 +78,14 @@ void json_append_string(struct buffer *out, sb_slice text)
 			continue;
 		}
 		n = c < 0x80 ? 0 : utf8_sequence(text.ptr + i, text.len - i);
+		if (n == 2 && c == 0xc2 && text.ptr[i + 1] < 0xa0) {
+			/* U+0080 to U+009F: controls, some terminals obey them. */
+			buffer_append(out, text.ptr + start, i - start);
+			buffer_printf(out, "\\u%04x", text.ptr[i + 1]);
+			i += 2;
+			start = i;
+			continue;
+		}
 		if (n) {
 			i += n;
 			continue;
@@ -89,7 +97,8 @@ void json_append_string(struct buffer *out, sb_slice text)
 			buffer_append(out, "\xef\xbf\xbd", 3);
 		start = ++i;
 	}
-	buffer_append(out, text.ptr + start, i - start);
+	if (i > start)
+		buffer_append(out, text.ptr + start, i - start);
 	buffer_append_byte(out, '"');
 }
 

@@ -384,7 +384,7 @@ static int32_t parse_inputs(struct run_options *o)
 {
 	if (o->inputs.count == 0)
 		TRY(add_text(o, &o->inputs, "generator"));
-	o->inputs_parsed = calloc(o->inputs.count, sizeof(*o->inputs_parsed));
+	o->inputs_parsed = calloc(o->inputs.count + 1, sizeof(*o->inputs_parsed));
 	if (!o->inputs_parsed)
 		return error_no_memory(o->err);
 	for (uint64_t i = 0; i < o->inputs.count; i++)

@@ -59,7 +59,8 @@ static int32_t describe_output(struct checkpoint_meta *meta, struct output *outp
 {
 	struct output_meta *slot = &meta->outputs[meta->output_count];
 
-	if (output->kind != OUTPUT_FILE)
+	/* What is no regular file cannot be cut back: devices and pipes are like standard output. */
+	if (output->kind != OUTPUT_FILE || (output->fd >= 0 && !output->is_regular))
 		return SB_OK;
 	meta->output_count++;
 	TRY(copy_text(&slot->role, output->role, err));
@@ -86,7 +87,7 @@ static int32_t copy_schema(const struct schema *schema, struct schema *ret_copy,
 static int64_t clock_at_cut(const struct pipeline *p)
 {
 	int64_t lowest = INT64_MAX;
-	int64_t highest = INT64_MIN;
+	int64_t lowest_of_all = INT64_MAX; /* a file that was read to its end may have grown at the next start */
 
 	if (!p->config.event_time)
 		return p->clock_ms;
@@ -95,10 +96,10 @@ static int64_t clock_at_cut(const struct pipeline *p)
 
 		if (!partition->finished && partition->watermark_ms < lowest)
 			lowest = partition->watermark_ms;
-		if (partition->watermark_ms > highest)
-			highest = partition->watermark_ms;
+		if (partition->watermark_ms < lowest_of_all)
+			lowest_of_all = partition->watermark_ms;
 	}
-	return lowest == INT64_MAX ? highest : lowest;
+	return lowest == INT64_MAX ? lowest_of_all : lowest;
 }
 
 static int32_t describe_job(const struct pipeline *p, struct checkpoint_meta *meta, sb_error *err)
@@ -385,5 +386,7 @@ int32_t barrier_arrive(struct task *task, sb_error *err)
 	pthread_mutex_unlock(&barrier->mutex);
 	if (status == SB_OK && p->mode != CUT_FILES && !(task->backend->component->flags & SB_BACKEND_STABLE_ITER))
 		wait_until_written(p, generation); /* checkpoints are counted by releases */
+	if (status == SB_OK)
+		task_log_figures(task);
 	return status;
 }

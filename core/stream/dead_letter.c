@@ -5,21 +5,17 @@
 #include "base/json_write.h"
 #include "base/number.h"
 #include "base/slice.h"
+#include "checkpoint/base64.h"
 
 static void append_base64(struct buffer *out, sb_slice bytes)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	struct base64_encoder encoder = {0};
+	uint8_t *at = buffer_reserve(out, BASE64_ENCODED_MAX(bytes.len));
 
-	for (uint64_t i = 0; i < bytes.len; i += 3) {
-		uint64_t left = bytes.len - i;
-		uint32_t group = (uint32_t)bytes.ptr[i] << 16 | (left > 1 ? (uint32_t)bytes.ptr[i + 1] << 8 : 0) |
-				 (left > 2 ? bytes.ptr[i + 2] : 0);
-
-		buffer_append_byte(out, (uint8_t)digits[group >> 18]);
-		buffer_append_byte(out, (uint8_t)digits[group >> 12 & 63]);
-		buffer_append_byte(out, left > 1 ? (uint8_t)digits[group >> 6 & 63] : '=');
-		buffer_append_byte(out, left > 2 ? (uint8_t)digits[group & 63] : '=');
-	}
+	if (!at)
+		return;
+	out->len += base64_encode(&encoder, bytes.ptr, bytes.len, (char *)at);
+	out->len += base64_encode_end(&encoder, (char *)out->data + out->len);
 }
 
 static sb_slice without_line_end(sb_slice record)

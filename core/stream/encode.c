@@ -91,25 +91,12 @@ void encoder_free(struct encoder *encoder)
 
 /* ---- values; each returns the end of what it wrote, or NULL ---- */
 
-static uint8_t *put_u64(uint8_t *out, uint64_t value)
-{
-	uint8_t text[20];
-	size_t at = sizeof(text);
-
-	do {
-		text[--at] = (uint8_t)('0' + value % 10);
-		value /= 10;
-	} while (value);
-	memcpy(out, text + at, sizeof(text) - at);
-	return out + (sizeof(text) - at);
-}
-
 static uint8_t *put_i64(uint8_t *out, int64_t value)
 {
 	if (value >= 0)
-		return put_u64(out, (uint64_t)value);
+		return number_put_u64(out, (uint64_t)value);
 	*out++ = '-';
-	return put_u64(out, 0 - (uint64_t)value);
+	return number_put_u64(out, 0 - (uint64_t)value);
 }
 
 static uint8_t *put_digits(uint8_t *out, uint64_t value, unsigned count)
@@ -167,7 +154,7 @@ static uint8_t *put_fixed(uint8_t *out, double value, int32_t decimals)
 	power = powers[decimals];
 	if (signbit(value))
 		*out++ = '-';
-	out = put_u64(out, scaled / power);
+	out = number_put_u64(out, scaled / power);
 	if (decimals == 0)
 		return out;
 	*out++ = '.';
@@ -188,7 +175,7 @@ static uint8_t *put_shortest(uint8_t *out, double value)
 		return put_number_slowly(out, value, -1);
 	if (value < 0)
 		*out++ = '-';
-	out = put_u64(out, hundredths / 100);
+	out = number_put_u64(out, hundredths / 100);
 	if (hundredths % 100) {
 		*out++ = '.';
 		out = put_digits(out, hundredths % 100, 2);

@@ -164,6 +164,7 @@ int32_t pipeline_open(const struct pipeline_config *config, struct pipeline **re
 		pipeline_close(p);
 		return status;
 	}
+	p->config.task_configs = NULL; /* the caller's, needed until here */
 	*ret_pipeline = p;
 	return SB_OK;
 }

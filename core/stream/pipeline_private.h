@@ -90,6 +90,9 @@ void *reader_run(void *argument);
 void *task_run(void *argument);
 int32_t task_open(struct task *task, struct pipeline *pipeline, uint32_t index, sb_error *err);
 void task_close(struct task *task);
+/* task_report.c */
+void task_log_metrics(struct task *task);
+void task_log_figures(struct task *task);
 
 /* The first failure counts; it closes the queues, so that every thread ends. */
 void pipeline_fail(struct pipeline *pipeline, const sb_error *err);

@@ -16,6 +16,7 @@
 #include "stream/pipeline_private.h"
 
 #define RECORDS_PER_TURN BATCH_EVENTS
+#define KEY_BYTES_MAX ((size_t)64 << 10) /* leaves room for prefix, escapes and sub-keys below a backend's 1 MiB */
 #define TICK_NS INT64_C(1000000000) /* an idle job's backends still purge */
 #define MAX_WAIT_NS (60 * TICK_NS) /* in milliseconds it must fit poll's int */
 
@@ -192,6 +193,12 @@ static int32_t refuse(struct reader *r, const struct partition *partition, const
 	return dead_letter_write(p->config.dead_letters, partition->name, record, fault, err);
 }
 
+static bool has_long_key(const struct reader *r)
+{
+	return r->p->config.operator->inputs[r->key_field].type == SB_TYPE_STRING && r->values[r->key_field].len>
+		KEY_BYTES_MAX;
+}
+
 static int32_t take_record(struct reader *r, struct partition *partition, const struct source_record *record,
 			   sb_error *err)
 {
@@ -200,6 +207,10 @@ static int32_t take_record(struct reader *r, struct partition *partition, const 
 
 	if (!record->oversize)
 		result = decoder_decode(partition->decoder, record->bytes, &r->arena, r->values, &fault);
+	if (result == DECODE_EVENT && has_long_key(r)) {
+		fault = (struct decode_fault){.reason = "too-large", .detail = "the key is longer than 64 KiB"};
+		result = DECODE_BAD;
+	}
 	if (result == DECODE_EVENT) {
 		TRY(route(r, partition, record, err));
 		atomic_fetch_add_explicit(&r->p->decoded, 1, memory_order_relaxed);

@@ -73,18 +73,6 @@ static uint8_t *put(uint8_t *out, const void *bytes, size_t len)
 	return out + len;
 }
 
-static uint8_t *put_number(uint8_t *out, uint64_t value)
-{
-	uint8_t text[20];
-	size_t at = sizeof(text);
-
-	do {
-		text[--at] = (uint8_t)('0' + value % 10);
-		value /= 10;
-	} while (value);
-	return put(out, text + at, sizeof(text) - at);
-}
-
 static uint8_t *put_two(uint8_t *out, uint64_t value)
 {
 	out[0] = (uint8_t)('0' + value / 10);
@@ -129,15 +117,15 @@ static size_t write_event(struct generator *g, int64_t event, uint8_t *start)
 	uint8_t *out = start;
 
 	out = PUT(out, "{\"user_id\":\"user-");
-	out = put_number(out, 1 + draw(g, event, 1, (uint64_t)g->config.users));
+	out = number_put_u64(out, 1 + draw(g, event, 1, (uint64_t)g->config.users));
 	out = PUT(out, "\",\"amount\":");
-	out = put_number(out, cents / 100);
+	out = number_put_u64(out, cents / 100);
 	*out++ = '.';
 	out = put_two(out, cents % 100);
 	out = PUT(out, ",\"timestamp\":\"");
 	out = put_time(g, out, event);
 	out = PUT(out, "\",\"product_id\":\"product-");
-	out = put_number(out, 1 + draw(g, event, 3, PRODUCTS));
+	out = number_put_u64(out, 1 + draw(g, event, 3, PRODUCTS));
 	out = PUT(out, "\"}\n");
 	return (size_t)(out - start);
 }

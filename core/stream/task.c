@@ -174,24 +174,12 @@ static int32_t call_operator(struct task *task, const struct batch *batch, sb_er
 	return status == SB_OK ? SB_OK : instance_fault(task->operator, "process", status, err);
 }
 
-static void log_metrics(struct task *task)
-{
-	const struct component *component = task->backend->component;
-	struct keyed_state_stats stats;
-	char message[96];
-
-	keyed_state_get_stats(task->state, &stats);
-	snprintf(message, sizeof(message), "%s metrics", component->title);
-	LOG(task->pipeline->config.log, SB_LOG_INFO, message, LOG_I("gets", stats.gets), LOG_I("puts", stats.puts),
-	    LOG_I("deletes", stats.deletes));
-}
-
 static void count_events(struct task *task, uint32_t n)
 {
 	uint64_t events = atomic_fetch_add_explicit(&task->events, n, memory_order_relaxed) + n;
 
 	if (task->pipeline->config.metrics_every && events >= task->next_metrics) {
-		log_metrics(task);
+		task_log_metrics(task);
 		task->next_metrics = events + task->pipeline->config.metrics_every;
 	}
 }

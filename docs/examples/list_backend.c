@@ -21,11 +21,16 @@ struct sb_iter {
 	uint8_t bytes[]; /* of the two bounds */
 };
 
+static int32_t fail(sb_error *err, int32_t code, const char *message)
+{
+	err->code = code;
+	strcpy(err->message, message);
+	return code;
+}
+
 static int32_t no_memory(sb_error *err)
 {
-	err->code = SB_ERR_NO_MEMORY;
-	strcpy(err->message, "out of memory");
-	return SB_ERR_NO_MEMORY;
+	return fail(err, SB_ERR_NO_MEMORY, "out of memory");
 }
 
 static int compare(sb_slice a, sb_slice b)
@@ -135,11 +140,14 @@ static void apply(sb_backend *backend, const sb_op *op, struct entry *fresh)
 	}
 }
 
-/* All or nothing: what can fail (memory for each put) comes first. */
+/* All or nothing: what can fail (an unknown kind, memory for each put) comes first. */
 static int32_t list_write_batch(sb_backend *backend, uint64_t n, const sb_op *ops, sb_error *err)
 {
 	struct entry *fresh = NULL, **last = &fresh;
 
+	for (uint64_t i = 0; i < n; i++)
+		if (ops[i].kind != SB_OP_PUT && ops[i].kind != SB_OP_DELETE)
+			return fail(err, SB_ERR_INVALID, "an operation of unknown kind");
 	for (uint64_t i = 0; i < n; i++) {
 		if (ops[i].kind != SB_OP_PUT)
 			continue;

@@ -3,8 +3,8 @@
  * pages.c: see pages.h.
  */
 #include "pages.h"
-#include <assert.h>
 
+#include <assert.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 

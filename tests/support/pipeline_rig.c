@@ -787,13 +787,17 @@ static void close_parts(struct rig *rig)
 	output_close(&rig->dead_letters);
 }
 
-/* Lets the reader on by a few reads, and asks for a checkpoint while it is on its way. */
+/* Lets the reader on by a few reads, asks for a checkpoint while it is on its way, and lets it on again while that is
+ * written: what comes behind a barrier must not show in the checkpoint. */
 static void ask(struct rig *rig, struct pipeline *pipeline)
 {
 	atomic_store(&rig->allowed_reads, atomic_load(&rig->reads) + rng_below(&rig->rng, 6));
 	for (uint64_t spins = rng_below(&rig->rng, 20); spins; spins--)
 		sched_yield();
 	pipeline_request_checkpoint(pipeline);
+	while (atomic_load(&pipeline->barrier_wanted) && !atomic_load(&pipeline->closing))
+		sched_yield();
+	atomic_store(&rig->allowed_reads, atomic_load(&rig->reads) + rng_below(&rig->rng, 60));
 }
 
 static int32_t control_run(struct rig *rig, struct pipeline *pipeline, sb_error *err)

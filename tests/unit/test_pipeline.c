@@ -47,7 +47,7 @@ static struct rig_config memory_rig(uint32_t tasks, uint64_t seed)
 				   .backend_options = &options,
 				   .tasks = tasks,
 				   .partitions = 3,
-				   .records = 12000,
+				   .records = 15000,
 				   .seed = seed,
 				   .checkpoints = 25};
 }
@@ -55,8 +55,12 @@ static struct rig_config memory_rig(uint32_t tasks, uint64_t seed)
 static struct rig_config plain_rig(uint32_t tasks, uint64_t seed, uint32_t flags)
 {
 	plain_backend_component(&changed, SB_BACKEND_ORDERED | flags);
-	return (struct rig_config){
-		.backend = &changed, .tasks = tasks, .partitions = 2, .records = 6000, .seed = seed, .checkpoints = 25};
+	return (struct rig_config){.backend = &changed,
+				   .tasks = tasks,
+				   .partitions = 2,
+				   .records = 15000,
+				   .seed = seed,
+				   .checkpoints = 25};
 }
 
 static void expect_exact_cuts(const struct rig_config *config)
@@ -108,7 +112,7 @@ Test(pipeline, checkpoints_over_rocksdb_are_exact_cuts)
 				     .backend_options = &options,
 				     .tasks = 2,
 				     .partitions = 2,
-				     .records = 6000,
+				     .records = 15000,
 				     .seed = 4,
 				     .cache_bytes = 256 << 10,
 				     .checkpoints = 15};
