@@ -161,8 +161,8 @@ def main(path):
                 else:
                     content[state, key] = group, value, expiry
         for (state, key), (group, value, expiry) in content.items():
-            if expiry and expiry <= checkpoint["CutMs"]:
-                continue
+            if len(chain) > 1 and expiry and expiry <= checkpoint["CutMs"]:
+                continue  # alive when a parent was written, expired by now
             print_line(snapshot=name, state=names[state], key_group=group, user_part=key.hex(), value=value.hex(),
                        expiry_ms=expiry)
     for file in checkpoint["Files"]:

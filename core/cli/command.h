@@ -19,14 +19,18 @@ enum exit_status {
 
 int command_run(int argc, char **argv);
 int command_plugin(int argc, char **argv);
+int command_checkpoint(int argc, char **argv);
 int command_state(int argc, char **argv);
 
-/* "sbhost: <message>" on standard error; returns status. */
+/* One sentence on standard error, whatever is in it (nothing in it reaches a terminal as a control character); returns status. */
+int cli_complain(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* "sbhost: <message>" of an error. */
 int cli_fail(int status, const sb_error *err);
-/* The same for a mistake on the command line, with where to look. */
-int cli_usage(const char *command, const char *message, const char *detail);
 
-/* Writes all of text to standard output; EXIT_RUN_FAILED with a sentence when that fails. */
+/* Writes all of text to standard output and clears it. Control characters other than line feeds and tabs are written as \u00NN,
+ * which in JSON is the same character. */
+int32_t cli_write(struct buffer *text, sb_error *err);
+/* The same; EXIT_RUN_FAILED with a sentence when it fails. */
 int cli_print(struct buffer *text);
 
 /* Where plugins are looked up by name: plugins/ beside the program. malloc'ed; NULL when memory is out. */

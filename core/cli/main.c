@@ -19,7 +19,9 @@ static const struct command {
 } commands[] = {
 	{"run", command_run, "run a job (also without the word)"},
 	{"plugin", command_plugin, "info FILE, list: what a plugin holds, what plugins there are"},
-	{"state", command_state, "export: print the state that a checkpoint holds"},
+	{"checkpoint", command_checkpoint,
+	 "list, inspect, verify, diff, export, import, prune: look after checkpoints"},
+	{"state", command_state, "get KEY, scan, export: print the state that a checkpoint holds"},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -41,11 +43,11 @@ static int unknown_command(const char *name)
 
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		nearest_offer(&near, commands[i].name);
-	fprintf(stderr, "sbhost: there is no command '%s'", name);
 	if (near.name)
-		fprintf(stderr, "; did you mean '%s'?", near.name);
-	fputs(" See sbhost --help\n", stderr);
-	return EXIT_USAGE;
+		return cli_complain(EXIT_USAGE,
+				    "sbhost: there is no command '%s'; did you mean '%s'? See sbhost --help", name,
+				    near.name);
+	return cli_complain(EXIT_USAGE, "sbhost: there is no command '%s'; see sbhost --help", name);
 }
 
 /* A descriptor that was closed when we were started would be given to the next file that is opened, and records or log lines would

@@ -1,37 +1,66 @@
 /* What all commands share: printing, failing, finding the plugin directory. */
-#include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
+#include "base/escape.h"
+#include "base/slice.h"
 #include "cli/command.h"
 
-int cli_fail(int status, const sb_error *err)
+int cli_complain(int status, const char *format, ...)
 {
-	fprintf(stderr, "sbhost: %s\n", err->message);
+	AUTO(free_memory) char *text = NULL;
+	AUTO(buffer_done) struct buffer visible = BUFFER_INIT;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	va_end(args);
+	if (text)
+		escape_append_visible(&visible, slice_of_text(text), false);
+	fprintf(stderr, "%s\n", text && buffer_text(&visible) ? (const char *)visible.data : "sbhost: out of memory");
 	return status;
 }
 
-int cli_usage(const char *command, const char *message, const char *detail)
+int cli_fail(int status, const sb_error *err)
 {
-	fprintf(stderr, "%s: %s%s%s; see %s --help\n", command, message, detail ? " " : "", detail ? detail : "",
-		command);
-	return EXIT_USAGE;
+	return cli_complain(status, "sbhost: %s", err->message);
+}
+
+static int32_t write_all(sb_slice text, sb_error *err)
+{
+	struct io io;
+
+	io_init_system(&io);
+	return io_write_all(&io, STDOUT_FILENO, text.ptr, text.len, "standard output", err);
+}
+
+int32_t cli_write(struct buffer *text, sb_error *err)
+{
+	AUTO(buffer_done) struct buffer visible = BUFFER_INIT;
+
+	TRY(buffer_check(text, err));
+	if (escape_is_visible(buffer_slice(text), true)) {
+		TRY(write_all(buffer_slice(text), err));
+	} else {
+		escape_append_visible(&visible, buffer_slice(text), true);
+		TRY(buffer_check(&visible, err));
+		TRY(write_all(buffer_slice(&visible), err));
+	}
+	buffer_clear(text);
+	return SB_OK;
 }
 
 int cli_print(struct buffer *text)
 {
 	sb_error err = ERROR_INIT;
-	struct io io;
 
-	io_init_system(&io);
-	if (buffer_check(text, &err) != SB_OK ||
-	    io_write_all(&io, STDOUT_FILENO, text->data, text->len, "standard output", &err) != SB_OK)
-		return cli_fail(EXIT_RUN_FAILED, &err);
-	buffer_clear(text);
-	return EXIT_DONE;
+	return cli_write(text, &err) == SB_OK ? EXIT_DONE : cli_fail(EXIT_RUN_FAILED, &err);
 }
 
 char *cli_default_plugin_dir(void)

@@ -1,159 +1,154 @@
-/* "sbhost state export": the state that a checkpoint holds, one JSON object a line, without any plugin. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
+/* "sbhost state get KEY", "scan" and "export": entries of a checkpoint, as they come by.
+ *
+ * Each reads the checkpoint from end to end and holds one entry at a time: a checkpoint has no index, and a job that wants one is the
+ * job itself. */
+#include "base/cleanup.h"
 #include "base/error.h"
-#include "base/json_write.h"
-#include "base/number.h"
+#include "base/escape.h"
 #include "base/slice.h"
-#include "checkpoint/store.h"
-#include "cli/command.h"
-#include "state/composed_key.h"
+#include "cli/show.h"
+#include "cli/tool.h"
 
-#define PRINT_BYTES ((size_t)256 << 10)
-
-struct state_arguments {
-	const char *dir;
-	const char *id; /* NULL: the newest that verifies */
+struct query {
+	const struct schema_state *state; /* NULL: all */
+	struct buffer key; /* bytes */
+	bool exact; /* key is one; otherwise the beginning of one */
+	uint64_t found;
+	bool lines; /* JSON lines; otherwise rows */
+	struct entry_rows rows;
+	struct buffer scratch;
 };
 
-static void print_help(void)
+static bool matches(const struct query *query, const struct shown_entry *entry)
 {
-	puts("Usage: sbhost state export [--checkpoint-dir DIR] [--checkpoint ID]\n\n"
-	     "Prints each entry of the newest valid checkpoint (or of the one named) as a JSON object on a line of\n"
-	     "its own: state, key (bytes that are no printable ASCII as \\xNN), sub_key for raw states, value, and\n"
-	     "expiry_ms (milliseconds since 1970, or null).");
+	sb_slice wanted = buffer_slice(&query->key);
+
+	if (query->state && entry->state != query->state)
+		return false;
+	if (query->exact)
+		return slice_equal(entry->key, wanted);
+	return entry->key.len >= wanted.len && slice_equal(slice_of(entry->key.ptr, wanted.len), wanted);
 }
 
-static int parse(int argc, char **argv, struct state_arguments *ret)
+static int32_t show_match(struct tool *tool, struct query *query, const struct shown_entry *entry, sb_error *err)
 {
-	for (int i = 2; i < argc; i++) {
-		if (strcmp(argv[i], "--checkpoint-dir") == 0 && i + 1 < argc)
-			ret->dir = argv[++i];
-		else if (strcmp(argv[i], "--checkpoint") == 0 && i + 1 < argc)
-			ret->id = argv[++i];
-		else
-			return cli_usage("sbhost state", "unexpected argument", argv[i]);
+	query->found++;
+	if (query->lines) {
+		struct object object = object_begin(&tool->out);
+
+		TRY(show_entry(&object, entry, err));
+		object_end(&object);
+		buffer_append_byte(&tool->out, '\n');
+	} else {
+		TRY(entry_rows_add(&query->rows, entry, &tool->out, err));
 	}
-	return EXIT_DONE;
+	TRY(buffer_check(&tool->out, err));
+	return tool_print_if_full(tool, err);
 }
 
-static void append_key(struct buffer *line, const char *name, sb_slice bytes)
+static int32_t read_entries(struct tool *tool, struct tool_source *source, struct query *query, sb_error *err)
 {
-	struct buffer escaped = BUFFER_INIT;
-
-	json_append_escaped_bytes(&escaped, bytes);
-	if (escaped.failed)
-		line->failed = true;
-	buffer_printf(line, ",\"%s\":", name);
-	json_append_string(line, buffer_slice(&escaped));
-	buffer_done(&escaped);
-}
-
-static int32_t append_keys(struct buffer *line, const struct schema_state *state, sb_slice user_part, sb_error *err)
-{
-	struct buffer key = BUFFER_INIT;
-	sb_slice sub_key;
-	int32_t status;
-
-	if (state->kind == SB_STATE_STRUCT) {
-		append_key(line, "key", user_part);
-		return SB_OK;
-	}
-	status = composed_split_raw(user_part, &key, &sub_key, err);
-	if (status == SB_OK) {
-		append_key(line, "key", buffer_slice(&key));
-		append_key(line, "sub_key", sub_key);
-	}
-	buffer_done(&key);
-	return status;
-}
-
-static int32_t append_entry(struct buffer *line, const struct schema *schema, const struct checkpoint_item *item,
-			    sb_error *err)
-{
-	const struct schema_state *state = schema_find_id(schema, item->state_id);
-
-	if (!state)
-		return error_set(err, SB_ERR_CORRUPT,
-				 "an entry belongs to state %u, which the checkpoint does not declare", item->state_id);
-	buffer_append_text(line, "{\"state\":");
-	json_append_string(line, slice_of_text(state->name));
-	TRY(append_keys(line, state, item->user_part, err));
-	buffer_append_text(line, ",\"value\":");
-	TRY(schema_value_to_json(state, item->value, line, err));
-	buffer_append_text(line, ",\"expiry_ms\":");
-	if (item->expiry_ms == SB_NO_EXPIRY)
-		buffer_append_text(line, "null");
-	else
-		number_append_i64(line, item->expiry_ms);
-	buffer_append_text(line, "}\n");
-	return buffer_check(line, err);
-}
-
-static int32_t print_lines(struct io *io, struct buffer *lines, sb_error *err)
-{
-	TRY(io_write_all(io, STDOUT_FILENO, lines->data, lines->len, "standard output", err));
-	buffer_clear(lines);
-	return SB_OK;
-}
-
-static int32_t export_entries(struct io *io, struct checkpoint_reader *reader, struct buffer *lines, sb_error *err)
-{
-	const struct schema *schema = &checkpoint_reader_meta(reader)->schema;
+	const struct schema *schema = &source->meta->schema;
 	struct checkpoint_item item;
+	struct shown_entry entry;
 
 	do {
-		TRY(checkpoint_reader_next(reader, &item, err));
-		if (item.kind == ITEM_ENTRY)
-			TRY(append_entry(lines, schema, &item, err));
-		if (lines->len >= PRINT_BYTES)
-			TRY(print_lines(io, lines, err));
-	} while (item.kind != ITEM_END);
-	return print_lines(io, lines, err);
+		TRY(tool_source_next(tool, source, &item, err));
+		if (item.kind != ITEM_ENTRY)
+			continue;
+		TRY(show_item_init(schema, &item, &query->scratch, &entry, err));
+		if (matches(query, &entry))
+			TRY(show_match(tool, query, &entry, err));
+	} while (item.kind != ITEM_END && query->found < tool->limit);
+	entry_rows_end(&query->rows, &tool->out);
+	return buffer_check(&tool->out, err);
 }
 
-/* Tools look only: no lock, no quarantine, and the job may be running. */
-static int export(const struct state_arguments *arguments)
+static int run_query(struct tool *tool, struct tool_source *source, struct query *query)
+{
+	sb_error err = ERROR_INIT;
+	int status;
+
+	if (tool_find_state(tool, source->meta, &query->state, &err) != SB_OK)
+		return tool_fail(tool, EXIT_BAD_CONFIG, &err);
+	entry_rows_init(&query->rows, &source->meta->schema, tool->out_is_terminal, "");
+	if (read_entries(tool, source, query, &err) == SB_OK)
+		return tool_print(tool);
+	status = tool_status_of(&err);
+	tool_print(tool); /* what came before the damage */
+	return tool_fail(tool, status, &err);
+}
+
+/* key: as typed. */
+static int look_for(struct tool *tool, const char *key, struct query *query)
 {
 	struct checkpoint_store *store = NULL;
-	struct checkpoint_reader *reader = NULL;
-	struct buffer lines = BUFFER_INIT;
+	struct tool_source source = {0};
 	sb_error err = ERROR_INIT;
-	uint64_t damaged = 0;
-	struct clock clock;
-	struct log log = {.fd = STDERR_FILENO, .level = SB_LOG_WARN, .clock = &clock};
-	struct io io;
-	int status = EXIT_DONE;
+	int status;
 
-	clock_init_system(&clock);
-	io_init_system(&io);
-	if (checkpoint_store_open(&io, &log, arguments->dir, false, false, &store, &err) != SB_OK)
-		status = cli_fail(EXIT_BAD_CONFIG, &err);
-	else if (checkpoint_store_open_newest(store, arguments->id, false, &reader, &damaged, &err) != SB_OK)
-		status = cli_fail(EXIT_NO_CHECKPOINT, &err);
-	else if (export_entries(&io, reader, &lines, &err) != SB_OK)
-		status = cli_fail(EXIT_RUN_FAILED, &err);
-	buffer_done(&lines);
-	checkpoint_reader_close(reader);
+	if (escape_parse(slice_of_text(key), &query->key, &err) != SB_OK)
+		return tool_fail(tool, EXIT_BAD_CONFIG, &err);
+	status = tool_open_store(tool, &store);
+	if (status == EXIT_DONE)
+		status = tool_source_open(tool, store, tool->checkpoint_id, &source);
+	if (status == EXIT_DONE) {
+		status = run_query(tool, &source, query);
+		if (status == EXIT_DONE && query->exact && query->found == 0) {
+			error_set(&err, SB_ERR_NOT_FOUND, "%s has no entry of key %s", source.meta->id, key);
+			status = tool_fail(tool, EXIT_RUN_FAILED, &err);
+		}
+	}
+	tool_source_close(&source);
 	checkpoint_store_close(store);
 	return status;
 }
 
+static int look(struct tool *tool, const char *key, bool exact, bool lines)
+{
+	struct query query = {.exact = exact, .lines = lines};
+	int status = look_for(tool, key, &query);
+
+	entry_rows_done(&query.rows);
+	buffer_done(&query.scratch);
+	buffer_done(&query.key);
+	return status;
+}
+
+static int get(struct tool *tool)
+{
+	return look(tool, tool->words[0], true, tool->json);
+}
+
+static int scan(struct tool *tool)
+{
+	return look(tool, tool->prefix ? tool->prefix : "", false, tool->json);
+}
+
+static int export(struct tool *tool)
+{
+	return look(tool, "", false, true);
+}
+
+#define OPTIONS (TOOL_READS_CONTENT | TOOL_OPTION(TOOL_CHECKPOINT) | TOOL_OPTION(TOOL_STATE))
+
 int command_state(int argc, char **argv)
 {
-	struct state_arguments arguments = {.dir = "./checkpoints"};
-	int status;
+	static const struct tool_command commands[] = {
+		{"get", "KEY", 1, 1, OPTIONS, "print what a checkpoint holds under a key",
+		 "The key is given as it is printed: \\xNN for any byte, \\\\ for a backslash. Of a raw state all "
+		 "sub-keys are printed. Ends with status 1 when there is no such key.",
+		 get},
+		{"scan", NULL, 0, 0, OPTIONS | TOOL_OPTION(TOOL_PREFIX) | TOOL_OPTION(TOOL_LIMIT),
+		 "print the entries whose keys begin alike, or all",
+		 "A table on a terminal; elsewhere lines of tab-separated columns: state, key, sub-key (when there are raw "
+		 "states), expiry, value.",
+		 scan},
+		{"export", NULL, 0, 0, OPTIONS, "print every entry as a JSON object on a line of its own",
+		 "Members: state, key (bytes that are no printable ASCII as \\xNN), sub_key for raw states, value, and "
+		 "expiry_ms (milliseconds since 1970, or null).",
+		 export},
+	};
 
-	if (argc >= 2 && strcmp(argv[1], "--help") == 0) {
-		print_help();
-		return EXIT_DONE;
-	}
-	if (argc < 2 || strcmp(argv[1], "export") != 0)
-		return cli_usage("sbhost state", argc < 2 ? "export?" : "there is no command",
-				 argc < 2 ? NULL : argv[1]);
-	status = parse(argc, argv, &arguments);
-	return status == EXIT_DONE ? export(&arguments) : status;
+	return tool_main("state", commands, sizeof(commands) / sizeof(commands[0]), argc, argv);
 }

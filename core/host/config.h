@@ -44,7 +44,7 @@ struct job_config {
 	enum checkpoint_codec codec;
 	uint64_t keep;
 	bool full_checkpoints; /* --checkpoint-mode full */
-	bool trust_files;      /* --restore-verify fast */
+	bool trust_files; /* --restore-verify fast */
 	const char *source_plugin; /* path or name; NULL: by the name in the checkpoint */
 	enum restore_mode restore;
 	const char *restore_id;

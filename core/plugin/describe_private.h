@@ -1,4 +1,4 @@
-/* Two ways to show things: aligned tables and JSON trees. Both are sticky-failed like
+/* Two ways to show things: aligned tables (base/table.h) and JSON trees. Both are sticky-failed like
  * struct buffer, so that what formats needs no test per cell. */
 #ifndef PLUGIN_DESCRIBE_PRIVATE_H
 #define PLUGIN_DESCRIBE_PRIVATE_H
@@ -7,23 +7,7 @@
 #include <stdbool.h>
 
 #include "base/buffer.h"
-
-/* --- table.c --- */
-
-#define TABLE_COLUMNS_MAX 8
-
-struct table {
-	unsigned columns;
-	uint64_t count; /* of cells */
-	struct buffer cells; /* texts, each ended by a NUL, row by row */
-	uint64_t widths[TABLE_COLUMNS_MAX];
-};
-
-/* Control characters become blanks. */
-void table_cell(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Each line starts with indent; the last column is not padded. */
-void table_append(const struct table *table, const char *indent, struct buffer *out);
-void table_done(struct table *table);
+#include "base/table.h"
 
 /* --- describe_json.c --- */
 

@@ -25,7 +25,8 @@ struct keyed_state_config {
 	const struct schema *schema; /* outlives it, too */
 	uint32_t key_groups;
 	uint64_t cache_bytes; /* budget of the working set; 0: the batch at hand only */
-	struct write_hold *hold; /* NULL: writes are never held back. The working set may then outgrow its budget, twice it and 64 MiB */
+	struct write_hold *
+		hold; /* NULL: writes are never held back. The working set may then outgrow its budget, twice it and 64 MiB */
 };
 
 struct keyed_state_stats {

@@ -48,12 +48,6 @@ void schema_done(struct schema *schema);
 const struct schema_state *schema_find_id(const struct schema *schema, uint32_t id);
 const struct schema_state *schema_find_name(const struct schema *schema, const char *name);
 
-/* Gives schema's states the ids that saved has for their names, and new ones free ids. SB_ERR_INCOMPATIBLE when a
- * state of saved
- * is not in schema, or its kind or layout differs (fields by name, type, offset, size); the sentence names state and
- * field. */
-int32_t schema_adopt(struct schema *schema, const struct schema *saved, sb_error *err);
-
 /* Appends the value as a JSON object of its fields (STRUCT), or as a JSON string of escaped bytes (RAW). TIME prints
  * as RFC 3339. */
 int32_t schema_value_to_json(const struct schema_state *state, sb_slice value, struct buffer *out, sb_error *err);

@@ -25,7 +25,7 @@ static const struct type_name {
 
 #define TYPE_COUNT (sizeof(type_names) / sizeof(type_names[0]))
 
-static const char *type_name(uint32_t type)
+const char *schema_type_name(uint32_t type)
 {
 	for (size_t i = 0; i < TYPE_COUNT; i++)
 		if (type_names[i].type == type)
@@ -51,7 +51,7 @@ static void field_to_json(const struct schema_field *field, struct buffer *out)
 {
 	buffer_append_text(out, "{\"name\":");
 	json_append_string(out, slice_of_text(field->name));
-	buffer_printf(out, ",\"type\":\"%s\",\"offset\":%u,\"size\":%u", type_name(field->type), field->offset,
+	buffer_printf(out, ",\"type\":\"%s\",\"offset\":%u,\"size\":%u", schema_type_name(field->type), field->offset,
 		      field->size);
 	if (field->type == SB_TYPE_ENUM) {
 		buffer_append_text(out, ",\"names\":[");

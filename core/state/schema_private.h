@@ -1,4 +1,4 @@
-/* Shared by schema.c, schema_json.c and schema_print.c. */
+/* Shared by schema.c, schema_json.c, schema_print.c and migration.c. */
 #ifndef STATE_SCHEMA_PRIVATE_H
 #define STATE_SCHEMA_PRIVATE_H
 
@@ -11,5 +11,8 @@
 
 /* code and a sentence when the schema breaks a rule. */
 int32_t schema_check(const struct schema *schema, int32_t code, sb_error *err);
+
+/* As JSON and sentences call an SB_TYPE_*: "i64". */
+const char *schema_type_name(uint32_t type);
 
 #endif

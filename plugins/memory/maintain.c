@@ -13,6 +13,9 @@
 
 /* Entries' worth of work for each record that compaction moves: it probes the index. */
 #define MOVE_COST 4u
+/* Less free memory than that is not worth a move: a move counts as a change, and would fill the deltas of a small
+ * state with entries that nobody has written. */
+#define COMPACT_BYTES_MIN (UINT64_C(1) << 20)
 
 static void spend(uint64_t *budget, uint64_t cost)
 {
@@ -85,8 +88,9 @@ static bool is_sparse(const sb_backend *backend, uint32_t id)
 	const struct slab_class *cls = &backend->arena.classes[slab->class];
 
 	return slab->taken && slab->taken <= slab->slot_count / 4 * 3 && slab->list_epoch >= cls->ready_since &&
-	       cls->ready_free > cls->slot_total / 8 + cls->floor + slab->slot_count && !backend->snapshot.pin_count &&
-	       !arena_is_sealed(&backend->arena, id);
+	       cls->ready_free > cls->slot_total / 8 + cls->floor + slab->slot_count &&
+	       (uint64_t)cls->ready_free * class_bytes(slab->class) >= COMPACT_BYTES_MIN &&
+	       !backend->snapshot.pin_count && !arena_is_sealed(&backend->arena, id);
 }
 
 static void move_record(sb_backend *backend, uint32_t from, uint32_t class)

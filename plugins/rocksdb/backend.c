@@ -12,6 +12,7 @@ static int32_t start(struct sb_backend *backend, const sb_backend_config *config
 	backend->instance = config->instance;
 	backend->dir = config->dir;
 	backend->read_only = (config->flags & SB_OPEN_READ_ONLY) != 0;
+	backend->from_files = (config->flags & SB_OPEN_FILES) != 0;
 	atomic_init(&backend->purged, 0);
 
 	int32_t status = options_resolve(config, &backend->settings, err);

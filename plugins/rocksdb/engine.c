@@ -9,7 +9,8 @@
  * The directory is scratch: after a crash the host fills an empty one from a
  * checkpoint. Hence no write-ahead log unless asked for, no fsync of writes, and a
  * directory that already holds a database is refused: taking it up would mix two
- * moments of the state.
+ * moments of the state. Only with SB_OPEN_FILES must it hold one, that of a checkpoint,
+ * since an empty state in its place would be a loss without a word.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -57,9 +58,10 @@ static int32_t create_options(struct sb_backend *backend, sb_error *err)
 static void set_directory(struct sb_backend *backend)
 {
 	rocksdb_options_t *options = backend->engine.options;
+	bool anew = !backend->read_only && !backend->from_files;
 
-	rocksdb_options_set_create_if_missing(options, !backend->read_only);
-	rocksdb_options_set_error_if_exists(options, !backend->read_only);
+	rocksdb_options_set_create_if_missing(options, anew);
+	rocksdb_options_set_error_if_exists(options, anew);
 	rocksdb_options_set_paranoid_checks(options, 1);
 	rocksdb_options_set_info_log_level(options, 2); /* warnings */
 	rocksdb_options_set_max_log_file_size(options, 4 * MIB);

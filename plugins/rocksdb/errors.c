@@ -54,6 +54,8 @@ static const struct cause causes[] = {
 	{"IO error: ", true, SB_ERR_IO, EIO, 0, "check the file system of this directory"},
 	{"(error_if_exists is true)", false, SB_ERR_INVALID, EEXIST, 0,
 	 "empty the directory, because a new instance must not take up what an older one left"},
+	{"(create_if_missing is false)", false, SB_ERR_NOT_FOUND, ENOENT, 0,
+	 "restore the files of a checkpoint into the directory first"},
 	{"Invalid argument: ", true, SB_ERR_CONFIG, 0, 0, "mend the backend's options"},
 	{"Not implemented: ", true, SB_ERR_UNSUPPORTED, 0, 0, "use a librocksdb that has it"},
 	{"NotFound: ", true, SB_ERR_NOT_FOUND, 0, 0, rebuild},

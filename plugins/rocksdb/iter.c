@@ -28,9 +28,6 @@
 #define SHORT_BUFFER_BYTES ((size_t)4 << 10)
 #define READAHEAD_BYTES ((size_t)1 << 20)
 
-/* Bytes of key group and state in front of a user's key: sb_plugin.h. */
-#define STATE_PREFIX_BYTES 4u
-
 struct sb_iter {
 	const struct sb_backend *backend; /* for the names in errors, which never change */
 	rocksdb_readoptions_t *options;
@@ -61,13 +58,6 @@ static int32_t copy_bounds(struct sb_iter *iter, const sb_iter_options *options,
 	return SB_OK;
 }
 
-/* A lower bound inside of a user's key means an operator that looks at the sub-keys
- * of one key, for every event perhaps. Everything else walks through key groups. */
-static bool is_short(const sb_iter_options *options)
-{
-	return options->lower.len > STATE_PREFIX_BYTES;
-}
-
 /* Under a hashed memtable only a total order shows every key. A long scan reads
  * ahead and must not push the working set out of the cache; a short one is part
  * of the working set. */
@@ -83,7 +73,7 @@ static void set_scanning(rocksdb_readoptions_t *options, bool short_scan)
 
 int32_t iter_open(sb_backend *backend, const sb_iter_options *options, sb_iter **ret_iter, sb_error *err)
 {
-	bool short_scan = is_short(options);
+	bool short_scan = (options->flags & SB_ITER_SHORT) != 0;
 	size_t buffer_size = short_scan ? SHORT_BUFFER_BYTES : LONG_BUFFER_BYTES;
 	struct sb_iter *iter = malloc(sizeof(*iter) + buffer_size);
 

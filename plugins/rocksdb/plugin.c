@@ -3,11 +3,18 @@
  * What the RocksDB plugin shows to the host: one backend, "rocksdb", and its
  * operations. Everything here is constant data.
  *
- * The extensions to come (sb.files/1, sb.bulkload/1) are further tables that
- * extension() hands out; they need nothing of the operations below but the
+ * An extension (sb.files/1; sb.bulkload/1 may come) is a further table that
+ * extension() hands out; it needs nothing of the operations below but the
  * engine of the instance.
  */
+#include <string.h>
+
 #include "rocksdb_private.h"
+
+static const void *extension(const char *id)
+{
+	return strcmp(id, SB_EXT_FILES) == 0 ? &files_operations : NULL;
+}
 
 static const sb_backend_ops operations = {
 	.struct_size = sizeof(sb_backend_ops),
@@ -21,7 +28,7 @@ static const sb_backend_ops operations = {
 	.iter_close = iter_close,
 	.maintain = NULL, /* ttl.c tells why */
 	.stats = stats_read,
-	.extension = NULL,
+	.extension = extension,
 };
 
 static const sb_component backend = {

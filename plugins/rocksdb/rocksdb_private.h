@@ -105,6 +105,7 @@ struct sb_backend {
 	const char *instance;
 	const char *dir;
 	bool read_only;
+	bool from_files; /* of a checkpoint: SB_OPEN_FILES */
 	struct settings settings;
 	struct engine engine;
 	struct lookup lookup;
@@ -176,6 +177,9 @@ void batch_done(struct sb_backend *backend);
 int32_t iter_open(sb_backend *backend, const sb_iter_options *options, sb_iter **ret_iter, sb_error *err);
 int32_t iter_next(sb_iter *iter, uint64_t max, sb_entry *entries, uint64_t *ret_count, sb_error *err);
 void iter_close(sb_iter *iter);
+
+/* files.c */
+extern const sb_files_ops files_operations;
 
 /* stats.c */
 int32_t stats_read(sb_backend *backend, uint64_t capacity, sb_stat *stats, uint64_t *ret_count, sb_error *err);

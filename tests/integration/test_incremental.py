@@ -32,14 +32,14 @@ class Incremental(harness.Case):
         """Goes on for so many events, each stretch between two checkpoints being a run of its own."""
         return self.sbhost("--backend", backend, "--parallelism", str(width), "--input", "in.ndjson", "--output", "none",
                            "--checkpoint-dir", directory, "--state-dir", directory + "-state", "--max-events", str(events),
-                           *more, status=status, env=env or self.env)
+                           "--checkpoint-mode", "incremental", *more, status=status, env=env or self.env)
 
     def chain(self, backend, width, times, keep=5, directory="checkpoints"):
         """One run with so many checkpoints in it: stopped now and then by an input that grows."""
         reader, writer = os.pipe()
         job = self.start("--backend", backend, "--parallelism", str(width), "--input", "in.ndjson", "--output", "none",
                          "--checkpoint-dir", directory, "--state-dir", directory + "-state", "--keep", str(keep),
-                         "--checkpoint-interval", "1ms", "--input", "-", stdin=reader, env=None)
+                         "--checkpoint-interval", "1ms", "--checkpoint-mode", "incremental", "--input", "-", stdin=reader, env=None)
         os.close(reader)
         rng = random.Random(7)
         for i in range(times):
@@ -109,7 +109,7 @@ class Incremental(harness.Case):
         deltas = [line for line in log.splitlines() if "kind=delta" in line]
         self.assertGreater(len(deltas), 5, log)
         for line in deltas[-3:]:
-            self.assertLess(int(line.split("bytes=")[1].split()[0]), 10000, line)
+            self.assertLess(int(line.split("bytes=")[1].split()[0]), 10000, log)
         before = self.state()
         self.assertEqual(len(before), USERS)
         head = self.newest()

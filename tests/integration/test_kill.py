@@ -43,7 +43,8 @@ class Killed(harness.Case):
     def begin(self, rng, backends, parallelisms):
         return self.start("--backend", rng.choice(backends), "--parallelism", str(rng.choice(parallelisms)), "--input",
                           INPUT, *CDNOW_OPTIONS, "--output", "out", "--checkpoint-interval", "%dms" % rng.randint(5, 30),
-                          "--keep", str(rng.randint(1, 4)), "--cache-size", rng.choice(["0", "512KiB", "256MiB"]))
+                          "--keep", str(rng.randint(1, 4)), "--checkpoint-mode",
+                          rng.choice(["full", "incremental"]), "--cache-size", rng.choice(["0", "512KiB", "256MiB"]))
 
     def attempt(self, rng, backends, parallelisms):
         """One start; True when it was killed, False when it came through before."""

@@ -232,11 +232,12 @@ class Recovery(harness.Case):
         self.check_refused(3, "other-processor", "example-processor", "--restore none")
         self.assertEqual(self.quarantined(), [])
 
-    def test_a_state_that_the_operator_does_not_know_is_refused(self):
+    def test_a_field_of_another_type_is_refused(self):
         self.take_three()
-        self.change(self.checkpoints()[-1], lambda content: sign(content.replace(b'[{"name":"profile"',
-                                                                                b'[{"name":"profill"', 1)))
-        self.check_refused(3, "profill")
+        self.change(self.checkpoints()[-1],
+                    lambda content: sign(content.replace(b'"total_purchases","type":"i64"',
+                                                         b'"total_purchases","type":"time"', 1)))
+        self.check_refused(3, "total_purchases", "profile", "time of 8 bytes", "i64 of 8 bytes")
         self.assertEqual(self.quarantined(), [])
 
     def test_another_ttl_clock_is_refused(self):

@@ -12,8 +12,8 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "checkpoint/contents.h"
 #include "base/slice.h"
+#include "checkpoint/contents.h"
 #include "conformance/model.h"
 #include "state/composed_key.h"
 #include "stream/pipeline_private.h"

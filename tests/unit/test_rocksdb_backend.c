@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "sb_plugin.h"
+#include "support/rocksdb.h"
 
 #define OPTION_LIMIT 64u
 #define PATH_BYTES 512u
@@ -134,10 +135,6 @@ static struct fixture *fixture_new(void)
 	};
 	fixture->err.struct_size = sizeof(fixture->err);
 	atomic_init(&fixture->horizon_ms, INT64_MIN);
-	if (access(SB_PLUGIN_DIR "/librocksdb_backend.so", F_OK) != 0) {
-		free(fixture);
-		return NULL;
-	}
 
 	const sb_plugin *plugin = load(&fixture->host, &fixture->err);
 
@@ -153,13 +150,8 @@ static struct fixture *fixture_new(void)
 /* Ends the test when the plugin was not built. */
 static struct fixture *fixture_or_skip(void)
 {
-	struct fixture *fixture = fixture_new();
-
-	if (!fixture) {
-		fprintf(stderr, "Skipping RocksDB test (not available): install librocksdb-dev\n");
-		cr_skip_test("install librocksdb-dev");
-	}
-	return fixture;
+	NEED_ROCKSDB();
+	return fixture_new();
 }
 
 static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *where)

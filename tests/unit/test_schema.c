@@ -1,4 +1,4 @@
-/* Schemas: from a component, to JSON and back, adopting ids, printing values. */
+/* Schemas: from a component, to JSON and back, printing values. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -91,7 +91,6 @@ Test(schema, comes_back_from_json_as_it_was)
 	cr_assert(slice_equal(buffer_slice(&json), buffer_slice(&again)));
 	cr_assert_eq(back.states[0].fields[4].default_value[1], 2);
 	cr_assert_str_eq(back.states[0].fields[1].names[1], "Premium");
-	cr_assert_eq(schema_adopt(&schema, &back, &err), SB_OK);
 	schema_done(&schema);
 	schema_done(&back);
 	buffer_done(&json);
@@ -140,52 +139,6 @@ Test(schema, refuses_json_that_it_would_not_have_written)
 			     wrong[i]);
 		cr_assert_neq(err.message[0], 0);
 	}
-}
-
-Test(schema, takes_over_the_numbers_that_a_checkpoint_has)
-{
-	static const char json[] = "[{\"name\":\"bytes\",\"id\":0,\"kind\":\"raw\",\"ttl_ms\":9}]";
-	struct schema schema = make(FIELDS), saved;
-	sb_error err = ERROR_INIT;
-
-	cr_assert_eq(schema_from_json(slice_of_text(json), &saved, &err), SB_OK);
-	cr_assert_eq(schema_adopt(&schema, &saved, &err), SB_OK, "%s", err.message);
-	cr_assert_eq(schema_find_name(&schema, "bytes")->id, 0);
-	cr_assert_eq(schema_find_name(&schema, "all")->id, 1);
-	cr_assert_eq(schema_find_name(&schema, "bytes")->ttl_ms, 0);
-	schema_done(&schema);
-	schema_done(&saved);
-}
-
-static void expect_incompatible(struct schema *now, struct schema *saved, const char *word)
-{
-	sb_error err = ERROR_INIT;
-
-	cr_assert_eq(schema_adopt(now, saved, &err), SB_ERR_INCOMPATIBLE);
-	cr_assert(strstr(err.message, word), "%s", err.message);
-	schema_done(now);
-	schema_done(saved);
-}
-
-Test(schema, refuses_to_adopt_what_has_another_layout_and_names_it)
-{
-	struct schema now = make(FIELDS), saved = make(FIELDS - 1);
-
-	expect_incompatible(&now, &saved, "raw");
-	now = make(FIELDS - 1), saved = make(FIELDS);
-	expect_incompatible(&now, &saved, "raw");
-	now = make(FIELDS), saved = make(FIELDS);
-	saved.states[0].fields[3].offset++;
-	expect_incompatible(&now, &saved, "ratio");
-	now = make(FIELDS), saved = make(FIELDS);
-	saved.states[0].fields[1].names[0][0] = 'X';
-	expect_incompatible(&now, &saved, "kind");
-	now = make(FIELDS), saved = make(FIELDS);
-	saved.states[1].name[0] = 'x';
-	expect_incompatible(&now, &saved, "xytes");
-	now = make(FIELDS), saved = make(FIELDS);
-	saved.states[0].value_size++;
-	expect_incompatible(&now, &saved, "all");
 }
 
 static void expect_printed(const struct everything *value, const char *expected)

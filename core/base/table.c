@@ -1,10 +1,11 @@
 /* Columns as wide as their widest cell. Widths count characters, not bytes, for UTF-8. */
+#include "base/table.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "plugin/describe_private.h"
 
 static uint64_t width_of(const char *text)
 {
@@ -44,6 +45,24 @@ void table_cell(struct table *table, const char *format, ...)
 	table->count++;
 }
 
+static void append_blanks(struct buffer *out, uint64_t count)
+{
+	while (count--)
+		buffer_append_byte(out, ' ');
+}
+
+static void append_cell(const struct table *table, unsigned column, const char *cell, struct buffer *out)
+{
+	uint64_t padding = table->widths[column] - width_of(cell);
+	bool right = table->right >> column & 1;
+
+	if (right)
+		append_blanks(out, padding);
+	buffer_append_text(out, cell);
+	if (column + 1 < table->columns)
+		append_blanks(out, 2 + (right ? 0 : padding));
+}
+
 void table_append(const struct table *table, const char *indent, struct buffer *out)
 {
 	const char *cell = (const char *)table->cells.data;
@@ -53,17 +72,22 @@ void table_append(const struct table *table, const char *indent, struct buffer *
 		return;
 	for (uint64_t i = 0; i < table->count; i++, cell += strlen(cell) + 1) {
 		unsigned column = (unsigned)(i % table->columns);
-		bool last = column + 1 == table->columns;
 
-		buffer_printf(out, "%s%s", column == 0 ? indent : "", cell);
-		for (uint64_t width = width_of(cell); !last && width < table->widths[column] + 2; width++)
-			buffer_append_byte(out, ' ');
-		if (!last)
+		if (column == 0)
+			buffer_append_text(out, indent);
+		append_cell(table, column, cell, out);
+		if (column + 1 < table->columns)
 			continue;
 		while (out->len && out->data[out->len - 1] == ' ')
 			out->len--;
 		buffer_append_byte(out, '\n');
 	}
+}
+
+void table_clear(struct table *table)
+{
+	buffer_clear(&table->cells);
+	table->count = 0;
 }
 
 void table_done(struct table *table)
