@@ -327,7 +327,9 @@ struct entry *working_set_next_victim(struct working_set *set)
 {
 	/* Two rounds: the first takes the marks off, the second must find one. */
 	for (uint64_t steps = 2 * (set->mask + 1); steps && set->count; steps--) {
-		uint64_t at = set->hand++ & set->mask;
+		/* An odd multiplier visits every slot once a round, scattered: a hand that went in order would leave all
+		 * free slots behind it and a full stretch before it, in which probing becomes a walk. */
+		uint64_t at = set->hand++ * UINT64_C(0x9e3779b97f4a7c15) & set->mask;
 		struct entry *entry;
 
 		if (!set->tags[at])
