@@ -297,6 +297,8 @@ typedef struct sb_stat {
 	const char *name; /* [a-z0-9_]+, lives as long as the instance */
 	double value;
 	const char *unit; /* "bytes", "entries", "" */
+	uint32_t kind; /* SB_METRIC_COUNTER: only grows while the instance is open; else SB_METRIC_GAUGE */
+	uint32_t reserved;
 } sb_stat;
 
 typedef struct sb_backend_ops {
@@ -459,6 +461,8 @@ typedef struct sb_event {
 	sb_slice key; /* bytes of the KEY field; an I64 as decimal text */
 	const sb_value *values; /* in the order of the input declaration */
 	int64_t clock_ms; /* the time by which expiry is decided for this event: --ttl-clock */
+	uint32_t flags; /* 0: a record; other kinds come only to operators that ask for them */
+	uint32_t reserved;
 } sb_event;
 
 /* Called for each entry by state_scan; a value other than SB_OK ends the scan and

@@ -10,7 +10,7 @@ struct batch *batch_new(uint32_t value_count)
 	if (!batch)
 		return NULL;
 	batch->value_count = value_count;
-	batch->events = malloc(BATCH_EVENTS * sizeof(*batch->events));
+	batch->events = calloc(BATCH_EVENTS, sizeof(*batch->events)); /* their flags stay 0 */
 	batch->values = malloc((size_t)BATCH_EVENTS * value_count * sizeof(*batch->values));
 	batch->hashes = malloc(BATCH_EVENTS * sizeof(*batch->hashes));
 	if (!batch->events || !batch->values || !batch->hashes) {

@@ -215,20 +215,20 @@ int32_t backend_stats(sb_backend *backend, uint64_t capacity, sb_stat *stats, ui
 	(void)err;
 	snapshot_drain(&backend->snapshot, 0);
 	const sb_stat all[] = {
-		{"entries", (double)table->count, "entries"},
-		{"key_bytes", (double)backend->key_bytes, "bytes"},
-		{"value_bytes", (double)backend->value_bytes, "bytes"},
-		{"memory_bytes", (double)memory_bytes(backend), "bytes"},
-		{"record_bytes", (double)arena_bytes(&backend->arena), "bytes"},
-		{"index_bytes", (double)table_bytes(table), "bytes"},
-		{"retained_bytes", (double)backend->snapshot.retained_bytes, "bytes"},
-		{"purged", (double)backend->purged, "entries"},
-		{"load", (double)table->count / (double)table->slot_count, ""},
-		{"iterators", (double)backend->snapshot.open_count, ""},
-		{"pins", (double)backend->snapshot.pin_count, ""},
-		{"marks", (double)backend->delta.mark_count, ""},
-		{"logged_changes", (double)backend->delta.entries, "entries"},
-		{"log_bytes", (double)delta_bytes(&backend->delta), "bytes"},
+		{"entries", (double)table->count, "entries", SB_METRIC_GAUGE, 0},
+		{"key_bytes", (double)backend->key_bytes, "bytes", SB_METRIC_GAUGE, 0},
+		{"value_bytes", (double)backend->value_bytes, "bytes", SB_METRIC_GAUGE, 0},
+		{"memory_bytes", (double)memory_bytes(backend), "bytes", SB_METRIC_GAUGE, 0},
+		{"record_bytes", (double)arena_bytes(&backend->arena), "bytes", SB_METRIC_GAUGE, 0},
+		{"index_bytes", (double)table_bytes(table), "bytes", SB_METRIC_GAUGE, 0},
+		{"retained_bytes", (double)backend->snapshot.retained_bytes, "bytes", SB_METRIC_GAUGE, 0},
+		{"purged", (double)backend->purged, "entries", SB_METRIC_COUNTER, 0},
+		{"load", (double)table->count / (double)table->slot_count, "", SB_METRIC_GAUGE, 0},
+		{"iterators", (double)backend->snapshot.open_count, "", SB_METRIC_GAUGE, 0},
+		{"pins", (double)backend->snapshot.pin_count, "", SB_METRIC_GAUGE, 0},
+		{"marks", (double)backend->delta.mark_count, "", SB_METRIC_GAUGE, 0},
+		{"logged_changes", (double)backend->delta.entries, "entries", SB_METRIC_GAUGE, 0},
+		{"log_bytes", (double)delta_bytes(&backend->delta), "bytes", SB_METRIC_GAUGE, 0},
 	};
 	uint64_t count = sizeof(all) / sizeof(all[0]);
 

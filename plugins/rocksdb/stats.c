@@ -55,10 +55,10 @@ struct sink {
 	uint64_t count;
 };
 
-static void add(struct sink *sink, const char *name, double value, const char *unit)
+static void add(struct sink *sink, uint32_t kind, const char *name, double value, const char *unit)
 {
 	if (sink->count < sink->capacity)
-		sink->stats[sink->count] = (sb_stat){name, value, unit};
+		sink->stats[sink->count] = (sb_stat){name, value, unit, kind, 0};
 	sink->count++;
 }
 
@@ -66,13 +66,14 @@ static void add_counters(struct sink *sink, const struct sb_backend *backend)
 {
 	const struct counters *counters = &backend->counters;
 
-	add(sink, "gets", (double)counters->gets, "");
-	add(sink, "puts", (double)counters->puts, "");
-	add(sink, "deletes", (double)counters->deletes, "");
-	add(sink, "gets_found", (double)counters->gets_found, "");
-	add(sink, "read_batches", (double)counters->read_batches, "");
-	add(sink, "write_batches", (double)counters->write_batches, "");
-	add(sink, "purged", (double)atomic_load_explicit(&backend->purged, memory_order_relaxed), "entries");
+	add(sink, SB_METRIC_COUNTER, "gets", (double)counters->gets, "");
+	add(sink, SB_METRIC_COUNTER, "puts", (double)counters->puts, "");
+	add(sink, SB_METRIC_COUNTER, "deletes", (double)counters->deletes, "");
+	add(sink, SB_METRIC_COUNTER, "gets_found", (double)counters->gets_found, "");
+	add(sink, SB_METRIC_COUNTER, "read_batches", (double)counters->read_batches, "");
+	add(sink, SB_METRIC_COUNTER, "write_batches", (double)counters->write_batches, "");
+	add(sink, SB_METRIC_COUNTER, "purged", (double)atomic_load_explicit(&backend->purged, memory_order_relaxed),
+	    "entries");
 }
 
 /* Every property answers as text, also the one (files of a level) that has no
@@ -83,7 +84,7 @@ static void add_property(struct sink *sink, const struct sb_backend *backend, co
 
 	if (!text)
 		return;
-	add(sink, property->name, strtod(text, NULL), property->unit);
+	add(sink, SB_METRIC_GAUGE, property->name, strtod(text, NULL), property->unit);
 	rocksdb_free(text);
 }
 
@@ -96,7 +97,7 @@ static void add_ticker(struct sink *sink, const char *text, const struct figure 
 	for (const char *at = strstr(text, ticker->source); at; at = strstr(at + 1, ticker->source)) {
 		if (strncmp(at + len, middle, sizeof(middle) - 1) != 0)
 			continue;
-		add(sink, ticker->name, strtod(at + len + sizeof(middle) - 1, NULL), ticker->unit);
+		add(sink, SB_METRIC_COUNTER, ticker->name, strtod(at + len + sizeof(middle) - 1, NULL), ticker->unit);
 		return;
 	}
 }

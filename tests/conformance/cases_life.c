@@ -52,6 +52,8 @@ static void check_figure(struct subject *s, const sb_stat *stat)
 		      "the name of figure %s has other characters than a-z, 0-9 and _", stat->name);
 	CHECK(s, stat->unit, "figure %s has no unit, not even an empty one", stat->name);
 	CHECK(s, isfinite(stat->value), "figure %s is no number", stat->name);
+	CHECK(s, stat->kind == SB_METRIC_COUNTER || stat->kind == SB_METRIC_GAUGE,
+	      "figure %s is neither a counter nor a gauge", stat->name);
 }
 
 void case_figures_have_names_and_fit_the_room(struct subject *s)
