@@ -21,6 +21,7 @@ int command_run(int argc, char **argv);
 int command_plugin(int argc, char **argv);
 int command_checkpoint(int argc, char **argv);
 int command_state(int argc, char **argv);
+int command_bench(int argc, char **argv);
 
 /* One sentence on standard error, whatever is in it (nothing in it reaches a terminal as a control character); returns status. */
 int cli_complain(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -22,6 +22,7 @@ static const struct command {
 	{"checkpoint", command_checkpoint,
 	 "list, inspect, verify, diff, export, import, prune: look after checkpoints"},
 	{"state", command_state, "get KEY, scan, export: print the state that a checkpoint holds"},
+	{"bench", command_bench, "measure state backends on this machine, beside each other"},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
