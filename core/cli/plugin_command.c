@@ -1,5 +1,6 @@
-/* "sbhost plugin info FILE" and "sbhost plugin list". */
+/* "sbhost plugin info FILE" and "sbhost plugin list"; "sbhost plugin check FILE" is in plugin_check.c. */
 #include "base/error.h"
+#include "cli/plugin_check.h"
 #include "cli/tool.h"
 #include "plugin/plugin.h"
 
@@ -36,6 +37,13 @@ int command_plugin(int argc, char **argv)
 		 "Components, OPTIONS, fields, states. A name is looked up in the plugin directory.", info},
 		{"list", NULL, 0, 0, OPTIONS, "tell what lies in the plugin directory, without running any of it", NULL,
 		 list},
+		{"check", "FILE|NAME", 1, 1,
+		 OPTIONS | TOOL_OPTION(TOOL_FILTER) | TOOL_OPTION(TOOL_REPRODUCE) | TOOL_OPTION(TOOL_SEED) |
+			 TOOL_OPTION(TOOL_THOROUGH) | TOOL_OPTION(TOOL_TIMEOUT) | TOOL_OPTION(TOOL_OPT),
+		 "try every rule that a plugin must keep",
+		 "Each rule runs in a process of its own. Status 0: all are kept; 4: one is broken, or the file is no "
+		 "plugin.",
+		 plugin_check},
 	};
 
 	return tool_main("plugin", commands, sizeof(commands) / sizeof(commands[0]), argc, argv);

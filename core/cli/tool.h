@@ -34,6 +34,12 @@ enum tool_option {
 	TOOL_COMPRESSION,
 	TOOL_KEEP,
 	TOOL_DRY_RUN,
+	TOOL_FILTER,
+	TOOL_REPRODUCE,
+	TOOL_SEED,
+	TOOL_THOROUGH,
+	TOOL_TIMEOUT,
+	TOOL_OPT,
 	TOOL_OPTIONS_END,
 };
 
@@ -44,6 +50,7 @@ enum tool_option {
 	 TOOL_OPTION(TOOL_JSON))
 
 #define TOOL_WORDS_MAX 2
+#define TOOL_OPTS_MAX 32
 
 struct tool;
 
@@ -68,6 +75,12 @@ struct tool {
 	uint64_t limit, samples, keep;
 	int64_t memory_bytes;
 	enum checkpoint_codec codec;
+	const char *filter, *reproduce; /* NULL: not given */
+	const char *opts[TOOL_OPTS_MAX]; /* "name=value", for a component */
+	uint64_t opt_count;
+	uint64_t seed;
+	bool seed_given, thorough;
+	int64_t timeout_ms; /* 0: not given */
 	bool json, verify, all, exit_code, dry_run;
 	/* What it works with. */
 	struct io io;

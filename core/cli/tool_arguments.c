@@ -28,6 +28,12 @@ static const struct argp_option option_table[] = {
 	{"compression", TOOL_COMPRESSION, "none|lz4|zstd", 0, "Of the state in the file (default lz4)", 0},
 	{"keep", TOOL_KEEP, "N", 0, "Checkpoints to keep (default 5)", 0},
 	{"dry-run", TOOL_DRY_RUN, NULL, 0, "Say what would be done, and do nothing", 0},
+	{"filter", TOOL_FILTER, "TEXT", 0, "Only rules whose id holds TEXT, or matches it (*, ?)", 0},
+	{"reproduce", TOOL_REPRODUCE, "RULE@SEED", 0, "One failure again, as the report names it", 0},
+	{"seed", TOOL_SEED, "N", 0, "Of everything that is random (default 20240611)", 0},
+	{"thorough", TOOL_THOROUGH, NULL, 0, "Ten times as many random operations", 0},
+	{"timeout", TOOL_TIMEOUT, "DURATION", 0, "What one rule may take (default 60s)", 0},
+	{"opt", TOOL_OPT, "K=V", 0, "An option of the plugin's components; may be repeated", 0},
 	{0},
 };
 
@@ -77,6 +83,32 @@ static void parse_compression(struct tool *tool, const char *value)
 	bad_value(tool, "compression", value, "none, lz4 or zstd");
 }
 
+static void parse_timeout(struct tool *tool, const char *value)
+{
+	int64_t ms;
+
+	if (number_parse_duration(slice_of_text(value), &ms) && ms > 0)
+		tool->timeout_ms = ms;
+	else
+		bad_value(tool, "timeout", value, "a time such as 60s, above 0");
+}
+
+static void parse_seed(struct tool *tool, const char *value)
+{
+	if (number_parse_u64(slice_of_text(value), &tool->seed))
+		tool->seed_given = true;
+	else
+		bad_value(tool, "seed", value, "a whole number from 0 to 18446744073709551615");
+}
+
+static void add_opt(struct tool *tool, const char *value)
+{
+	if (tool->opt_count < TOOL_OPTS_MAX)
+		tool->opts[tool->opt_count++] = value;
+	else
+		usage(tool, "too many --opt, from", value);
+}
+
 static void take_text(struct tool *tool, int key, const char *value)
 {
 	switch (key) {
@@ -94,6 +126,12 @@ static void take_text(struct tool *tool, int key, const char *value)
 		break;
 	case TOOL_STATE:
 		tool->state = value;
+		break;
+	case TOOL_FILTER:
+		tool->filter = value;
+		break;
+	case TOOL_REPRODUCE:
+		tool->reproduce = value;
 		break;
 	default:
 		tool->prefix = value;
@@ -117,6 +155,18 @@ static void take_option(struct tool *tool, int key, const char *value)
 		break;
 	case TOOL_DRY_RUN:
 		tool->dry_run = true;
+		break;
+	case TOOL_THOROUGH:
+		tool->thorough = true;
+		break;
+	case TOOL_SEED:
+		parse_seed(tool, value);
+		break;
+	case TOOL_TIMEOUT:
+		parse_timeout(tool, value);
+		break;
+	case TOOL_OPT:
+		add_opt(tool, value);
 		break;
 	case TOOL_LIMIT:
 		parse_count(tool, "limit", value, 1, &tool->limit);

@@ -146,7 +146,7 @@ static int32_t find_in_dir(struct io *io, const char *name, const char *dir, str
 	return refuse_unknown(io, name, dir, err);
 }
 
-int32_t find_plugin(struct io *io, const char *name_or_path, const char *plugin_dir, char **ret_path, sb_error *err)
+int32_t plugin_find(struct io *io, const char *name_or_path, const char *plugin_dir, char **ret_path, sb_error *err)
 {
 	AUTO(done_buffer) struct buffer path = BUFFER_INIT;
 	char *found;

@@ -105,7 +105,7 @@ int32_t plugin_load(struct io *io, const char *name_or_path, const char *plugin_
 	AUTO(free_memory) char *path = NULL;
 	AUTO(free_plugin) struct plugin *plugin = NULL;
 
-	TRY(find_plugin(io, name_or_path, plugin_dir, &path, err));
+	TRY(plugin_find(io, name_or_path, plugin_dir, &path, err));
 	TRY(vet_file(io, path, &vetted, err));
 	plugin = calloc(1, sizeof(*plugin));
 	if (!plugin)

@@ -58,6 +58,8 @@ struct plugin {
  * file and the remedy. */
 int32_t plugin_load(struct io *io, const char *name_or_path, const char *plugin_dir, struct plugin **ret_plugin,
 		    sb_error *err);
+/* The file that plugin_load would load, as it is named; to be freed. */
+int32_t plugin_find(struct io *io, const char *name_or_path, const char *plugin_dir, char **ret_path, sb_error *err);
 /* Frees the description; the library stays loaded. NULL is fine. */
 void plugin_free(struct plugin *plugin);
 

@@ -14,11 +14,6 @@
 #include "base/slice.h"
 #include "plugin/plugin.h"
 
-/* --- find.c --- */
-
-/* *ret_path: to be freed. */
-int32_t find_plugin(struct io *io, const char *name_or_path, const char *plugin_dir, char **ret_path, sb_error *err);
-
 /* --- vet.c --- */
 
 /* A plugin file that may be loaded, and the open file that was vetted. */

@@ -1,11 +1,12 @@
-/* The conformance suite on the example of docs/examples, which the README shows: what we hand to others as right had better be. */
+/* The conformance kit on the example of docs/examples, which the README shows: what we hand to others as right had better be. */
 #include <criterion/criterion.h>
 
-#include "conformance/cases.h"
+#include "conformance/profiles.h"
 
-#define CASE_TEST(name)                                                                                                \
+#define RULE_TEST(kind, group, name, needs, says)                                                                      \
 	Test(example, name)                                                                                            \
 	{                                                                                                              \
-		conformance_run(&profile_example, #name, case_##name);                                                 \
+		CONFORM(profile_example, #group "." #name);                                                            \
 	}
-CONFORMANCE_CASES(CASE_TEST)
+KIT_FILE_RULES(RULE_TEST)
+KIT_BACKEND_RULES(RULE_TEST)

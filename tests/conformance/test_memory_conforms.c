@@ -1,11 +1,12 @@
-/* The conformance suite on the memory backend. */
+/* The conformance kit on the memory backend. */
 #include <criterion/criterion.h>
 
-#include "conformance/cases.h"
+#include "conformance/profiles.h"
 
-#define CASE_TEST(name)                                                                                                \
+#define RULE_TEST(kind, group, name, needs, says)                                                                      \
 	Test(memory, name)                                                                                             \
 	{                                                                                                              \
-		conformance_run(&profile_memory, #name, case_##name);                                                  \
+		CONFORM(profile_memory, #group "." #name);                                                             \
 	}
-CONFORMANCE_CASES(CASE_TEST)
+KIT_FILE_RULES(RULE_TEST)
+KIT_BACKEND_RULES(RULE_TEST)

@@ -1,24 +1,25 @@
-/* The conformance suite on the RocksDB backend: as it comes, with files so small that compactions
+/* The conformance kit on the RocksDB backend: as it comes, with files so small that compactions
  * run all the time, and with its other write buffer. */
 #include <criterion/criterion.h>
 
-#include "conformance/cases.h"
+#include "conformance/profiles.h"
 #include "support/rocksdb.h"
 
-#define CASE_TEST(name)                                                                                                \
+#define RULE_TEST(kind, group, name, needs, says)                                                                      \
 	Test(rocksdb, name)                                                                                            \
 	{                                                                                                              \
 		NEED_ROCKSDB();                                                                                        \
-		conformance_run(&profile_rocksdb, #name, case_##name);                                                 \
+		CONFORM(profile_rocksdb, #group "." #name);                                                            \
 	}                                                                                                              \
 	Test(rocksdb_files, name)                                                                                      \
 	{                                                                                                              \
 		NEED_ROCKSDB();                                                                                        \
-		conformance_run(&profile_rocksdb_files, #name, case_##name);                                           \
+		CONFORM(profile_rocksdb_files, #group "." #name);                                                      \
 	}                                                                                                              \
 	Test(rocksdb_hash, name)                                                                                       \
 	{                                                                                                              \
 		NEED_ROCKSDB();                                                                                        \
-		conformance_run(&profile_rocksdb_hash, #name, case_##name);                                            \
+		CONFORM(profile_rocksdb_hash, #group "." #name);                                                       \
 	}
-CONFORMANCE_CASES(CASE_TEST)
+KIT_FILE_RULES(RULE_TEST)
+KIT_BACKEND_RULES(RULE_TEST)

@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "base/slice.h"
 #include "checkpoint/contents.h"
-#include "conformance/model.h"
+#include "kit/model.h"
 #include "state/composed_key.h"
 #include "stream/pipeline_private.h"
 

@@ -8,7 +8,7 @@
 
 #include <stdatomic.h>
 
-#include "conformance/model.h"
+#include "kit/model.h"
 #include "plugin/instance.h"
 
 enum plain_call { PLAIN_MULTI_GET, PLAIN_WRITE_BATCH, PLAIN_ITER_OPEN, PLAIN_ITER_NEXT, PLAIN_CALLS };

@@ -1,16 +1,18 @@
-/* The conformance suite on the memory backend, for the thread sanitizer: a plain program,
+/* The conformance kit on the memory backend, for the thread sanitizer: a plain program,
  * since Criterion aborts under it. */
 #include <stdio.h>
 
-#include "conformance/cases.h"
+#include "conformance/profiles.h"
 
-#define RUN_CASE(name)                                                                                                 \
-	puts("memory: " #name);                                                                                        \
+#define RUN_RULE(kind, group, name, needs, says)                                                                       \
+	puts("memory: " #group "." #name);                                                                             \
 	fflush(stdout);                                                                                                \
-	conformance_run(&profile_memory, #name, case_##name);
+	failed |= conformance_run(&profile_memory, #group "." #name) == VERDICT_FAILED;
 
 int main(void)
 {
-	CONFORMANCE_CASES(RUN_CASE)
-	return 0;
+	int failed = 0;
+
+	KIT_BACKEND_RULES(RUN_RULE)
+	return failed;
 }

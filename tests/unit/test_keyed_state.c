@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/slice.h"
-#include "conformance/model.h"
+#include "kit/model.h"
 #include "state/keyed_state.h"
 #include "state/keyed_state_private.h"
 #include "support/plain_backend.h"

@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "conformance/iter_check.h"
-#include "conformance/subject.h"
+#include "conformance/profiles.h"
+#include "kit/iter_check.h"
 #include "support/rocksdb.h"
 
 #define SEED 20240612
@@ -87,7 +87,7 @@ static void delete_numbers(struct subject *s, uint64_t first, uint64_t end)
 
 static void original_init(struct subject *s, const struct profile *profile)
 {
-	subject_init(s, profile, "files", rng_test_seed(SEED));
+	profile_open(s, profile, rng_test_seed(SEED));
 	put_numbers(s, 0, KEYS, "first");
 	delete_numbers(s, 100, 120);
 }
@@ -259,7 +259,7 @@ Test(rocksdb_files, tables_are_immutable_and_all_else_is_not)
 
 	static struct subject s;
 
-	subject_init(&s, &profile_rocksdb, "files", SEED);
+	profile_open(&s, &profile_rocksdb, SEED);
 
 	int32_t (*is_immutable)(const char *) = files_of(&s)->is_immutable;
 
@@ -273,7 +273,7 @@ Test(rocksdb_files, tables_are_immutable_and_all_else_is_not)
 	cr_assert_eq(is_immutable(".sst"), 0);
 	cr_assert_eq(is_immutable(""), 0);
 	cr_assert_null(s.ops->extension("sb.files/2"));
-	subject_done(&s);
+	profile_close(&s);
 }
 
 static void check_only_needed_files(const struct profile *profile)
@@ -303,7 +303,7 @@ static void check_only_needed_files(const struct profile *profile)
 	cr_assert_gt(tables, 0);
 	cr_assert_eq(current + manifests + options + tables, listing.count);
 	expect_content(&s, dir, SB_OPEN_FILES, &s.model);
-	subject_done(&s);
+	profile_close(&s);
 }
 
 Test(rocksdb_files, checkpoint_holds_what_is_needed_and_nothing_else)
@@ -327,11 +327,11 @@ Test(rocksdb_files, checkpoint_of_nothing_is_an_empty_state)
 	static struct subject s;
 	char dir[PATH_MAX];
 
-	subject_init(&s, &profile_rocksdb, "files", SEED);
+	profile_open(&s, &profile_rocksdb, SEED);
 	create(&s, path_in(&s, dir, "empty"));
 	expect_content(&s, dir, SB_OPEN_FILES | SB_OPEN_READ_ONLY, &s.model);
 	expect_content(&s, dir, SB_OPEN_FILES, &s.model);
-	subject_done(&s);
+	profile_close(&s);
 }
 
 struct creator {
@@ -404,7 +404,7 @@ static void check_create_while_reading(const struct profile *profile)
 		model_done(&moments[i]);
 	}
 	subject_check_all(&s);
-	subject_done(&s);
+	profile_close(&s);
 }
 
 Test(rocksdb_files, each_checkpoint_shows_its_moment_though_others_read_meanwhile_and_write_later)
@@ -442,7 +442,7 @@ Test(rocksdb_files, second_checkpoint_shares_the_unchanged_tables)
 	list_files(&s, dir, true, &third);
 	cr_assert_eq(third.count, 2);
 	cr_assert_eq(shared(&second, &third), 1);
-	subject_done(&s);
+	profile_close(&s);
 }
 
 /* ---------------------------------------------------------------------------
@@ -506,7 +506,7 @@ Test(rocksdb_files, compactions_of_a_copy_leave_the_linked_files_byte_for_byte)
 
 	original_init(&s, &small_files);
 	check_compactions_leave_tables_alone(&s, path_in(&s, store, "store"), path_in(&s, dir, "copy"));
-	subject_done(&s);
+	profile_close(&s);
 }
 
 Test(rocksdb_files, two_instances_go_on_from_one_checkpoint)
@@ -535,7 +535,7 @@ Test(rocksdb_files, two_instances_go_on_from_one_checkpoint)
 	subject_check_all(&s);
 	copy_done(&left);
 	copy_done(&right);
-	subject_done(&s);
+	profile_close(&s);
 }
 
 Test(rocksdb_files, checkpoints_go_on_through_generations)
@@ -566,7 +566,7 @@ Test(rocksdb_files, checkpoints_go_on_through_generations)
 	}
 	subject_check_all(last);
 	copy_done(last);
-	subject_done(&s);
+	profile_close(&s);
 }
 
 Test(rocksdb_files, expiry_is_kept_and_purged_by_the_copy)
@@ -599,7 +599,7 @@ Test(rocksdb_files, expiry_is_kept_and_purged_by_the_copy)
 	copy_done(&copy);
 	expect_content(&s, store, SB_OPEN_READ_ONLY, &moment);
 	model_done(&moment);
-	subject_done(&s);
+	profile_close(&s);
 }
 
 /* A user may change the options between two runs. */
@@ -629,7 +629,7 @@ static void check_change_of_options(const struct profile *from, const struct pro
 	subject_check_all(&copy);
 	copy_done(&copy);
 	option_set_done(&other);
-	subject_done(&s);
+	profile_close(&s);
 }
 
 Test(rocksdb_files, copy_may_have_other_options)
@@ -670,7 +670,7 @@ Test(rocksdb_files, reading_a_checkpoint_changes_nothing)
 	copy_done(&one);
 	copy_done(&two);
 	expect_unchanged(&s, dir, &before);
-	subject_done(&s);
+	profile_close(&s);
 }
 
 /* ---------------------------------------------------------------------------
@@ -703,7 +703,7 @@ Test(rocksdb_files, existing_directory_is_refused_and_left_alone)
 	expect_unchanged(&s, dir, &before);
 	expect_create_fails(&s, path_in(&s, dir, "nowhere/store"), SB_ERR_NOT_FOUND, ENOENT);
 	subject_check_all(&s);
-	subject_done(&s);
+	profile_close(&s);
 }
 
 Test(rocksdb_files, instance_that_only_reads_makes_no_checkpoint)
@@ -720,7 +720,7 @@ Test(rocksdb_files, instance_that_only_reads_makes_no_checkpoint)
 	expect_create_fails(&copy, path_in(&s, dir, "other"), SB_ERR_UNSUPPORTED, 0);
 	cr_assert_neq(access(dir, F_OK), 0);
 	copy_done(&copy);
-	subject_done(&s);
+	profile_close(&s);
 }
 
 static void expect_open_fails(struct subject *s, const char *dir, uint32_t flags, int32_t code, const char *word)
@@ -753,7 +753,7 @@ Test(rocksdb_files, directory_is_opened_only_as_what_it_is)
 	expect_open_fails(&s, dir, SB_OPEN_FILES, SB_ERR_CORRUPT, "checkpoint");
 	cr_assert_eq(io_mkdir_p(&s.io, path_in(&s, dir, "empty"), &err), SB_OK);
 	expect_open_fails(&s, dir, SB_OPEN_FILES, SB_ERR_NOT_FOUND, "restore the files");
-	subject_done(&s);
+	profile_close(&s);
 }
 
 /* A small file system that ends with the test. */
@@ -815,7 +815,7 @@ Test(rocksdb_files, full_disk_is_named_leaves_nothing_and_is_got_over)
 	cr_assert_eq(unlink(ballast), 0);
 	create_when_there_is_space(&s, dir);
 	expect_content(&s, dir, SB_OPEN_FILES, &s.model);
-	subject_done(&s);
+	profile_close(&s);
 	cr_assert_eq(umount(temporary), 0);
 	rmdir(temporary);
 }

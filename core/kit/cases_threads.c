@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "base/slice.h"
-#include "conformance/cases.h"
-#include "conformance/iter_check.h"
+#include "kit/iter_check.h"
+#include "kit/storm.h"
 
 static pthread_t start(struct subject *s, void *(*body)(void *), void *arg)
 {
@@ -50,7 +50,7 @@ void case_instances_are_used_at_the_same_time(struct subject *s)
 	pthread_t threads[2];
 
 	for (unsigned i = 0; i < 2; i++) {
-		subject_init(&others[i], s->profile, s->case_name, s->rng.seed + 1 + i);
+		subject_init(&others[i], s->trial, s->rng.seed + 1 + i);
 		threads[i] = start(s, run_instance, &others[i]);
 	}
 	run_instance(s);
@@ -85,8 +85,6 @@ void case_iterators_are_read_by_other_threads_during_writes(struct subject *s)
 	struct storm *storm;
 	struct reader *readers;
 
-	if (!subject_is_stable(s))
-		return;
 	storm = storm_new(s, 4000, 2000);
 	readers = calloc(2, sizeof(*readers));
 	CHECK(s, readers, "out of memory");

@@ -1,5 +1,5 @@
 /* The oracle of the conformance suite: see model.h. */
-#include "conformance/model.h"
+#include "kit/model.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* An iterator and the moment that it must show: a copy of the model, taken when it was
  * opened. Every entry that it returns is looked up in the copy and ticked off; at the end
  * each one in range must have come once, but for those that may have been purged. */
-#ifndef CONFORMANCE_ITER_CHECK_H
-#define CONFORMANCE_ITER_CHECK_H
+#ifndef KIT_ITER_CHECK_H
+#define KIT_ITER_CHECK_H
 
-#include "conformance/subject.h"
+#include "kit/subject.h"
 
 #define ITER_CHECK_STEP_MAX 128
 

@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "base/slice.h"
-#include "conformance/cases.h"
-#include "conformance/iter_check.h"
+#include "kit/iter_check.h"
+#include "kit/subject.h"
 
 static const sb_slice unbounded = {0};
 

@@ -1,5 +1,5 @@
 /* Checks an iteration against the model: see iter_check.h. */
-#include "conformance/iter_check.h"
+#include "kit/iter_check.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -24,7 +24,7 @@ void iter_check_open(struct iter_check *check, struct subject *s, sb_slice lower
 		options.lower = slice_of(bytes, lower.len);
 		options.upper = slice_of(bytes + lower.len, upper.len);
 	}
-	status = s->ops->iter_open(s->backend, &options, &check->iter, &err);
+	status = SUBJECT_CALL(s, iter_open, s->backend, &options, &check->iter, &err);
 	CHECK(s, status == SB_OK, "iter_open: status %d, %s", status, err.message);
 	memset(bytes, 0xEE, sizeof(bytes));
 }
@@ -79,7 +79,7 @@ bool iter_check_step(struct iter_check *check, uint64_t max)
 
 	for (uint64_t i = 0; i < check->entry_count; i++)
 		check_bytes(check, i, "changed before the next call");
-	status = check->s->ops->iter_next(check->iter, max, check->entries, &check->entry_count, &err);
+	status = SUBJECT_CALL(check->s, iter_next, check->iter, max, check->entries, &check->entry_count, &err);
 	CHECK(check->s, status == SB_OK, "iter_next: status %d, %s", status, err.message);
 	CHECK(check->s, check->entry_count <= max, "iter_next returned %" PRIu64 " entries, asked for %" PRIu64,
 	      check->entry_count, max);
@@ -93,6 +93,6 @@ bool iter_check_step(struct iter_check *check, uint64_t max)
 
 void iter_check_close(struct iter_check *check)
 {
-	check->s->ops->iter_close(check->iter);
+	SUBJECT_CALL_VOID(check->s, iter_close, check->iter);
 	model_done(&check->moment);
 }

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/slice.h"
-#include "conformance/cases.h"
+#include "kit/subject.h"
 
 #define KIB ((size_t)1024)
 #define MIB (1024 * KIB)
@@ -108,7 +108,7 @@ void case_failed_batch_changes_nothing(struct subject *s)
 
 	subject_put(s, old, slice_of_text("as it was"), 3);
 	subject_put(s, doomed, slice_of_text("as it was"), 4);
-	status = s->ops->write_batch(s->backend, sizeof(ops) / sizeof(ops[0]), ops, &err);
+	status = SUBJECT_CALL(s, write_batch, s->backend, sizeof(ops) / sizeof(ops[0]), ops, &err);
 	CHECK(s, status == SB_ERR_INVALID, "an unknown kind of operation gives status %d", status);
 	CHECK(s, err.code == status, "the error's code is %d, the status %d", err.code, status);
 	CHECK(s, err.message[0] && memchr(err.message, 0, sizeof(err.message)) && !strchr(err.message, '\n'),

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/slice.h"
-#include "conformance/cases.h"
+#include "kit/subject.h"
 
 void case_opened_anew_it_is_empty(struct subject *s)
 {
@@ -27,7 +27,7 @@ void case_two_instances_know_nothing_of_each_other(struct subject *s)
 	struct subject other;
 	uint8_t key[64];
 
-	subject_init(&other, s->profile, s->case_name, s->rng.seed + 1);
+	subject_init(&other, s->trial, s->rng.seed + 1);
 	for (unsigned i = 0; i < 300; i++) {
 		sb_slice name = key_of_number(key, 1, i);
 
@@ -61,7 +61,7 @@ void case_figures_have_names_and_fit_the_room(struct subject *s)
 	sb_stat stats[CAPACITY + 1], marker;
 	sb_error err = ERROR_INIT;
 	uint64_t count = 0, again = 0;
-	int32_t status = s->ops->stats(s->backend, 0, NULL, &count, &err);
+	int32_t status = SUBJECT_CALL(s, stats, s->backend, 0, NULL, &count, &err);
 	uint8_t key[64];
 
 	if (status == SB_ERR_UNSUPPORTED)
@@ -73,7 +73,7 @@ void case_figures_have_names_and_fit_the_room(struct subject *s)
 
 	memset(stats, 0x5A, sizeof(stats));
 	memset(&marker, 0x5A, sizeof(marker));
-	status = s->ops->stats(s->backend, count, stats, &again, &err);
+	status = SUBJECT_CALL(s, stats, s->backend, count, stats, &again, &err);
 	CHECK(s, status == SB_OK && again == count, "stats: status %d, %llu figures, then %llu", status,
 	      (unsigned long long)count, (unsigned long long)again);
 	CHECK(s, memcmp(&stats[count], &marker, sizeof(marker)) == 0, "stats wrote beyond the room it had");
@@ -85,7 +85,7 @@ void case_figures_have_names_and_fit_the_room(struct subject *s)
 	if (count < 2)
 		return;
 	memset(stats, 0x5A, sizeof(stats));
-	status = s->ops->stats(s->backend, 1, stats, &again, &err);
+	status = SUBJECT_CALL(s, stats, s->backend, 1, stats, &again, &err);
 	CHECK(s, status == SB_OK && again == count, "stats with room for one: status %d", status);
 	CHECK(s, memcmp(&stats[1], &marker, sizeof(marker)) == 0, "stats wrote beyond the room it had");
 }

@@ -1,54 +1,40 @@
 /* The backend under test: see subject.h. */
-#include "conformance/subject.h"
+#include "kit/subject.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "base/slice.h"
-#include "conformance/iter_check.h"
+#include "kit/iter_check.h"
 
-#define OWN_SEED 20240611
-
-const struct profile profile_memory = {.name = "memory", .plugin = "memory"};
-const struct profile profile_example = {.name = "example", .plugin = SB_TEST_PLUGIN_DIR "/liblist_backend.so"};
-const struct profile profile_rocksdb = {.name = "rocksdb", .plugin = "rocksdb"};
-const struct profile profile_rocksdb_files = {
-	.name = "rocksdb with tiny files",
-	.plugin = "rocksdb",
-	.options = {"write_buffer_size=64KiB", "target_file_size=64KiB", "block_size=1KiB", "block_cache_size=64KiB"},
-};
-const struct profile profile_rocksdb_hash = {
-	.name = "rocksdb with hash-linkedlist",
-	.plugin = "rocksdb",
-	.options = {"memtable=hash-linkedlist", "write_buffer_size=256KiB", "compression=none"},
-};
-
-_Noreturn void subject_fail(const struct subject *s, const char *file, int line, const char *format, ...)
+struct plugin *kit_load(const struct trial *trial)
 {
-	va_list args;
+	const unsigned slot = witness_enter(trial->witness, "its constructors or its entry function");
+	struct plugin *plugin;
+	sb_error err = ERROR_INIT;
 
-	fprintf(stderr, "%s:%d: backend %s does not conform, case %s: ", file, line, s->profile->name, s->case_name);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fprintf(stderr, "\nto repeat it: SBHOST_TEST_SEED=%" PRIu64 "; its files are in %s\n", s->rng.seed, s->dir);
-	abort();
+	if (plugin_load(trial->io, trial->plugin, trial->plugin_dir, &plugin, &err) != SB_OK)
+		trial_fail(trial, "%s", err.message);
+	witness_leave(trial->witness, slot);
+	return plugin;
 }
 
 static void open_instance(struct subject *s)
 {
 	sb_error err = ERROR_INIT;
+	unsigned slot;
 
 	snprintf(s->instance_dir, sizeof(s->instance_dir), "%.3900s/instance-%u", s->dir, s->opened++);
-	if (io_mkdir_p(&s->io, s->instance_dir, &err) != SB_OK ||
-	    instance_open_backend(s->component, "backend-0", s->instance_dir, 0, &s->options, &s->env, &s->instance,
+	if (io_mkdir_p(&s->io, s->instance_dir, &err) != SB_OK)
+		FAIL(s, "%s", err.message);
+	slot = witness_enter(s->trial->witness, "open");
+	if (instance_open_backend(s->component, "backend-0", s->instance_dir, 0, &s->options, &s->env, &s->instance,
 				  &err) != SB_OK)
 		FAIL(s, "%s", err.message);
+	witness_leave(s->trial->witness, slot);
 	s->ops = &s->component->backend;
 	s->backend = s->instance->backend;
 }
@@ -56,39 +42,42 @@ static void open_instance(struct subject *s)
 static void close_instance(struct subject *s)
 {
 	sb_error err = ERROR_INIT;
+	const unsigned slot = witness_enter(s->trial->witness, "close");
 
 	instance_close(s->instance);
+	witness_leave(s->trial->witness, slot);
 	s->instance = NULL;
 	s->backend = NULL;
 	if (io_remove_tree(&s->io, s->instance_dir, &err) != SB_OK)
 		FAIL(s, "%s", err.message);
 }
 
-void subject_init(struct subject *s, const struct profile *profile, const char *case_name, uint64_t seed)
+static void choose_component(struct subject *s)
 {
-	const char *temporary = getenv("TMPDIR");
+	const struct trial *trial = s->trial;
 	sb_error err = ERROR_INIT;
-	uint64_t option_count = 0;
 
+	s->plugin = kit_load(trial);
+	CHECK(s, trial->component < s->plugin->component_count, "it has fewer components than before");
+	s->component = &s->plugin->components[trial->component];
+	if (option_set_parse(s->component, "--opt", trial->options, trial->option_count, &s->options, &err) != SB_OK)
+		FAIL(s, "%s", err.message);
+}
+
+void subject_init(struct subject *s, const struct trial *trial, uint64_t seed)
+{
 	memset(s, 0, sizeof(*s));
-	s->profile = profile;
-	s->case_name = case_name;
+	s->trial = trial;
 	rng_init(&s->rng, seed);
 	model_init(&s->model);
-	io_init_system(&s->io);
+	s->io = *trial->io;
 	fake_clock_init(&s->clock, START_MS * 1000000);
-	s->log = (struct log){.fd = STDERR_FILENO, .level = SB_LOG_WARN, .clock = &s->clock.clock};
+	s->log = (struct log){.fd = -1, .clock = &s->clock.clock};
 	atomic_store(&s->horizon_ms, INT64_MIN);
 	s->env = (struct plugin_env){.log = &s->log, .clock = &s->clock.clock, .horizon_ms = &s->horizon_ms};
-	snprintf(s->dir, sizeof(s->dir), "%.3800s/sbhost-conformance-XXXXXX", temporary ? temporary : "/tmp");
+	snprintf(s->dir, sizeof(s->dir), "%.3800s/subject-XXXXXX", trial->dir);
 	CHECK(s, mkdtemp(s->dir), "cannot make a directory like %s", s->dir);
-
-	while (option_count < 6 && profile->options[option_count])
-		option_count++;
-	if (plugin_load(&s->io, profile->plugin, SB_PLUGIN_DIR, &s->plugin, &err) != SB_OK ||
-	    plugin_find_component(s->plugin, SB_KIND_BACKEND, &s->component, &err) != SB_OK ||
-	    option_set_parse(s->component, "--backend-opt", profile->options, option_count, &s->options, &err) != SB_OK)
-		FAIL(s, "%s", err.message);
+	choose_component(s);
 	open_instance(s);
 }
 
@@ -111,16 +100,6 @@ void subject_reopen(struct subject *s)
 	open_instance(s);
 }
 
-void conformance_run(const struct profile *profile, const char *case_name, void (*run)(struct subject *s))
-{
-	struct subject s;
-
-	subject_init(&s, profile, case_name, rng_test_seed(OWN_SEED));
-	run(&s);
-	subject_check_all(&s);
-	subject_done(&s);
-}
-
 bool subject_may_lack(const struct subject *s, const struct model_entry *entry)
 {
 	return entry->expiry_ms != SB_NO_EXPIRY && entry->expiry_ms <= atomic_load(&s->horizon_ms);
@@ -135,7 +114,7 @@ void subject_set_horizon(struct subject *s, int64_t horizon_ms)
 void subject_write(struct subject *s, uint64_t n, const sb_op *ops)
 {
 	sb_error err = ERROR_INIT;
-	int32_t status = s->ops->write_batch(s->backend, n, ops, &err);
+	int32_t status = SUBJECT_CALL(s, write_batch, s->backend, n, ops, &err);
 
 	CHECK(s, status == SB_OK, "write_batch of %" PRIu64 " operations: status %d, %s", n, status, err.message);
 	model_apply(&s->model, n, ops);
@@ -186,7 +165,7 @@ void subject_get(struct subject *s, uint64_t n, const sb_slice *keys, sb_pin *pi
 	/* The backend fills in every member, whatever was there. */
 	if (n)
 		memset(pins, 0xA5, n * sizeof(*pins));
-	status = s->ops->multi_get(s->backend, n, keys, pins, &err);
+	status = SUBJECT_CALL(s, multi_get, s->backend, n, keys, pins, &err);
 	CHECK(s, status == SB_OK, "multi_get of %" PRIu64 " keys: status %d, %s", n, status, err.message);
 	for (uint64_t i = 0; i < n; i++)
 		check_pin(s, keys[i], &pins[i]);
@@ -194,7 +173,10 @@ void subject_get(struct subject *s, uint64_t n, const sb_slice *keys, sb_pin *pi
 
 void subject_unpin(struct subject *s, uint64_t n, sb_pin *pins)
 {
-	s->ops->unpin(s->backend, n, pins);
+	SUBJECT_CALL_VOID(s, unpin, s->backend, n, pins);
+	/* What the backend kept of the array itself is gone. */
+	if (n)
+		memset(pins, 0xDB, n * sizeof(*pins));
 }
 
 void subject_check_key(struct subject *s, sb_slice key)
@@ -233,7 +215,7 @@ uint64_t subject_maintain(struct subject *s)
 	while (idle < 50) {
 		sb_error err = ERROR_INIT;
 		uint64_t purged = 0;
-		int32_t status = s->ops->maintain(s->backend, 100, &purged, &err);
+		int32_t status = SUBJECT_CALL(s, maintain, s->backend, 100, &purged, &err);
 
 		if (status == SB_ERR_UNSUPPORTED)
 			return 0;

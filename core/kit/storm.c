@@ -1,14 +1,17 @@
-/* A storm of random operations, each answer checked against the model.
+/* A storm of random operations: see storm.h.
  *
  * Keys come from a pool, so that they are overwritten, deleted and written anew; many of them
  * begin alike. Pins and iterators are held across writes, several at once, and the horizon
  * moves on, so that entries are purged while somebody looks at them. */
+#include "kit/storm.h"
+
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_write.h"
 #include "base/slice.h"
-#include "conformance/cases.h"
-#include "conformance/iter_check.h"
+#include "kit/iter_check.h"
 
 #define BATCH_MAX 64
 #define HELD_MAX 8
@@ -22,7 +25,12 @@ struct held_pins {
 
 struct storm {
 	struct subject *s;
-	struct rng *rng;
+	struct rng own; /* of the step at hand */
+	struct rng *rng; /* the same */
+	uint64_t seed;
+	uint32_t steps; /* so far */
+	uint32_t batch_max;
+	bool trace;
 	sb_slice *keys; /* the pool; owned */
 	size_t key_count;
 	uint8_t *noise; /* values are pieces of it */
@@ -58,7 +66,10 @@ struct storm *storm_new(struct subject *s, size_t key_count, size_t value_bytes_
 	if (!storm)
 		abort();
 	storm->s = s;
-	storm->rng = &s->rng;
+	storm->seed = rng_next(&s->rng);
+	storm->batch_max = BATCH_MAX;
+	storm->rng = &storm->own;
+	rng_init(storm->rng, storm->seed);
 	storm->key_count = key_count;
 	storm->keys = calloc(key_count, sizeof(storm->keys[0]));
 	storm->noise_bytes = 2 * value_bytes_max;
@@ -69,6 +80,29 @@ struct storm *storm_new(struct subject *s, size_t key_count, size_t value_bytes_
 		storm->keys[i] = new_key(storm->rng);
 	rng_bytes(storm->rng, storm->noise, storm->noise_bytes);
 	return storm;
+}
+
+/* A line of what a step does, when somebody wants to know. Keys as they are typed and printed elsewhere. */
+static void tell(struct storm *storm, const char *what, sb_slice key, sb_slice value, int64_t expiry_ms)
+{
+	struct buffer text = BUFFER_INIT;
+
+	if (!storm->trace)
+		return;
+	json_append_escaped_bytes(&text, slice_of(key.ptr, key.len < 40 ? key.len : 40));
+	witness_trace(storm->s->trial->witness, "%s %s%s", what, buffer_text(&text) ? buffer_text(&text) : "?",
+		      key.len > 40 ? "..." : "");
+	if (value.ptr)
+		witness_trace(storm->s->trial->witness, " (%" PRIu64 " bytes, expiry %" PRId64 ")", value.len,
+			      expiry_ms);
+	witness_trace(storm->s->trial->witness, "\n");
+	buffer_done(&text);
+}
+
+static void tell_step(struct storm *storm, const char *what)
+{
+	if (storm->trace)
+		witness_trace(storm->s->trial->witness, "%s\n", what);
 }
 
 static sb_slice any_key(struct storm *storm)
@@ -128,13 +162,14 @@ static int64_t any_expiry(struct storm *storm)
 void storm_write(struct storm *storm)
 {
 	sb_op ops[BATCH_MAX];
-	uint64_t n = 1 + rng_below(storm->rng, BATCH_MAX);
+	uint64_t n = 1 + rng_below(storm->rng, storm->batch_max);
 
 	for (uint64_t i = 0; i < n; i++) {
 		if (rng_chance(storm->rng, 25))
 			ops[i] = op_delete(any_key(storm));
 		else
 			ops[i] = op_put(any_key(storm), any_value(storm), any_expiry(storm));
+		tell(storm, ops[i].kind == SB_OP_PUT ? "put" : "delete", ops[i].key, ops[i].value, ops[i].expiry_ms);
 	}
 	subject_write(storm->s, n, ops);
 }
@@ -143,10 +178,12 @@ void storm_read(struct storm *storm)
 {
 	sb_slice keys[BATCH_MAX];
 	sb_pin pins[BATCH_MAX];
-	uint64_t n = rng_below(storm->rng, BATCH_MAX + 1);
+	uint64_t n = rng_below(storm->rng, storm->batch_max + 1);
 
-	for (uint64_t i = 0; i < n; i++)
+	for (uint64_t i = 0; i < n; i++) {
 		keys[i] = any_key(storm);
+		tell(storm, "get", keys[i], slice_of(NULL, 0), 0);
+	}
 	subject_get(storm->s, n, keys, pins);
 	subject_unpin(storm->s, n, pins);
 }
@@ -167,14 +204,17 @@ static void hold_or_release(struct storm *storm)
 {
 	struct held_pins *held = &storm->held[rng_below(storm->rng, HELD_MAX)];
 	sb_slice keys[BATCH_MAX];
-	uint64_t n = 1 + rng_below(storm->rng, BATCH_MAX);
+	uint64_t n = 1 + rng_below(storm->rng, storm->batch_max);
 
 	if (held->count) {
+		tell_step(storm, "release the pins that were held");
 		check_and_release(storm, held);
 		return;
 	}
-	for (uint64_t i = 0; i < n; i++)
+	for (uint64_t i = 0; i < n; i++) {
 		keys[i] = any_key(storm);
+		tell(storm, "get and hold", keys[i], slice_of(NULL, 0), 0);
+	}
 	subject_get(storm->s, n, keys, held->pins);
 	for (uint64_t i = 0; i < n; i++) {
 		sb_slice value = held->pins[i].value;
@@ -211,6 +251,7 @@ static void iterate(struct storm *storm)
 	uint64_t most = 1 + rng_below(storm->rng, ITER_CHECK_STEP_MAX);
 	bool more;
 
+	tell_step(storm, *slot ? "read on in an iterator" : "open an iterator and read from it");
 	if (!*slot) {
 		sb_slice lower = any_bound(storm), upper = any_bound(storm);
 
@@ -240,6 +281,7 @@ static void maintain(struct storm *storm)
 	struct subject *s = storm->s;
 	int64_t horizon = atomic_load(&s->horizon_ms);
 
+	tell_step(storm, "upkeep");
 	if (rng_chance(storm->rng, 30))
 		subject_set_horizon(s,
 				    (horizon < START_MS ? START_MS : horizon) + (int64_t)rng_below(storm->rng, 2000));
@@ -247,21 +289,41 @@ static void maintain(struct storm *storm)
 	subject_maintain(s);
 }
 
-void storm_run(struct storm *storm, unsigned steps)
+static void step(struct storm *storm, uint32_t number)
 {
-	while (steps-- > 0) {
-		uint64_t dice = rng_below(storm->rng, 100);
+	uint64_t dice;
 
-		if (dice < 40)
-			storm_write(storm);
-		else if (dice < 65)
-			storm_read(storm);
-		else if (dice < 80)
-			hold_or_release(storm);
-		else if (dice < 98)
-			iterate(storm);
-		else
-			maintain(storm);
+	rng_init(storm->rng, storm->seed + UINT64_C(0xD1B54A32D192ED03) * (number + 1));
+	dice = rng_below(storm->rng, 100);
+	if (dice < 40)
+		storm_write(storm);
+	else if (dice < 65)
+		storm_read(storm);
+	else if (dice < 80)
+		hold_or_release(storm);
+	else if (dice < 98)
+		iterate(storm);
+	else
+		maintain(storm);
+}
+
+void storm_run(struct storm *storm, uint32_t steps)
+{
+	while (steps-- > 0)
+		step(storm, storm->steps++);
+}
+
+void storm_run_plan(struct storm *storm, const struct plan *plan, uint32_t steps)
+{
+	const uint32_t count = plan->given ? plan->step_count : steps;
+	struct witness *witness = storm->s->trial->witness;
+
+	if (plan->given && plan->batch)
+		storm->batch_max = plan->batch;
+	storm->trace = plan->trace;
+	for (uint32_t i = 0; i < count; i++) {
+		witness->step = plan->given ? plan->steps[i] : i;
+		step(storm, witness->step);
 	}
 }
 
@@ -280,21 +342,4 @@ void storm_free(struct storm *storm)
 	free(storm->keys);
 	free(storm->noise);
 	free(storm);
-}
-
-void case_random_operations_agree_with_the_model(struct subject *s)
-{
-	static const struct {
-		size_t keys, value_bytes_max;
-		unsigned steps;
-	} rounds[] = {{30, 300, 1500}, {900, 20000, 1500}, {6000, 500, 1500}, {200, 400000, 300}};
-
-	for (unsigned i = 0; i < sizeof(rounds) / sizeof(rounds[0]); i++) {
-		struct storm *storm = storm_new(s, rounds[i].keys, rounds[i].value_bytes_max);
-
-		storm_run(storm, rounds[i].steps);
-		storm_free(storm);
-		subject_check_all(s);
-		subject_reopen(s);
-	}
 }

@@ -1,42 +1,27 @@
 /* The backend under test, opened as the host opens it, with the model at its side.
  *
- * Everything here is free of Criterion, so that the same cases run under the thread
- * sanitizer. What does not conform ends the process with a sentence that names the
- * profile, the case and the seed. */
-#ifndef CONFORMANCE_SUBJECT_H
-#define CONFORMANCE_SUBJECT_H
+ * What does not conform comes to a verdict (trial_fail) and does not return, so a check reads as a plain list of what is
+ * done and what must hold. */
+#ifndef KIT_SUBJECT_H
+#define KIT_SUBJECT_H
 
 #include <limits.h>
 #include <stdatomic.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "conformance/model.h"
 #include "io/io.h"
+#include "kit/model.h"
+#include "kit/rng.h"
+#include "kit/rules.h"
 #include "plugin/instance.h"
 #include "plugin/options.h"
 #include "plugin/plugin.h"
-#include "support/rng.h"
-
-/* A backend and the options to run it with. */
-struct profile {
-	const char *name;
-	const char *plugin;
-	const char *options[6]; /* "name=value"; NULL ends them */
-};
-
-extern const struct profile profile_memory;
-extern const struct profile profile_example; /* docs/examples/list_backend.c */
-extern const struct profile profile_rocksdb;
-/* Tiny write buffers and files, so that entries are found on disk and compactions run. */
-extern const struct profile profile_rocksdb_files;
-extern const struct profile profile_rocksdb_hash;
 
 #define START_MS INT64_C(1700000000000)
 
 struct subject {
-	const struct profile *profile;
-	const char *case_name;
+	const struct trial *trial;
 	struct rng rng;
 	struct model model; /* what the backend must hold now */
 	struct io io;
@@ -47,7 +32,7 @@ struct subject {
 	struct plugin *plugin;
 	const struct component *component;
 	struct option_set options;
-	char dir[PATH_MAX]; /* of the instance; below it a folder of the instance's own each time */
+	char dir[PATH_MAX]; /* of the subject; below it a folder of the instance's own each time */
 	char instance_dir[PATH_MAX];
 	unsigned opened;
 	struct instance *instance;
@@ -55,23 +40,25 @@ struct subject {
 	sb_backend *backend;
 };
 
-/* Opens, runs the case, checks everything once more, closes and removes. */
-void conformance_run(const struct profile *profile, const char *case_name, void (*run)(struct subject *s));
+/* The trial's plugin, loaded. */
+struct plugin *kit_load(const struct trial *trial);
 
-void subject_init(struct subject *s, const struct profile *profile, const char *case_name, uint64_t seed);
+/* Loads and opens; several subjects may be open in one trial, each in a directory of its own below the trial's. */
+void subject_init(struct subject *s, const struct trial *trial, uint64_t seed);
 void subject_done(struct subject *s);
 /* Closes the instance and opens one in an empty directory; the model is empty, too. */
 void subject_reopen(struct subject *s);
 
-_Noreturn void subject_fail(const struct subject *s, const char *file, int line, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
-
-#define FAIL(s, ...) subject_fail(s, __FILE__, __LINE__, __VA_ARGS__)
+#define FAIL(s, ...) trial_fail((s)->trial, __VA_ARGS__)
 #define CHECK(s, condition, ...)                                                                                       \
 	do {                                                                                                           \
 		if (!(condition))                                                                                      \
 			FAIL(s, __VA_ARGS__);                                                                          \
 	} while (0)
+
+/* Calls of the backend, noted: see witness.h. */
+#define SUBJECT_CALL(s, callback, ...) CALL((s)->trial->witness, (s)->ops, callback, __VA_ARGS__)
+#define SUBJECT_CALL_VOID(s, callback, ...) CALL_VOID((s)->trial->witness, (s)->ops, callback, __VA_ARGS__)
 
 static inline bool subject_is_ordered(const struct subject *s)
 {

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/slice.h"
-#include "conformance/cases.h"
+#include "kit/subject.h"
 
 #define ENTRIES 3000
 

@@ -1,7 +1,7 @@
 /* The oracle: a sorted array of entries that does what the ABI says a backend does, in the
  * plainest way there is. It owns copies of all bytes, and aborts when memory is out. */
-#ifndef CONFORMANCE_MODEL_H
-#define CONFORMANCE_MODEL_H
+#ifndef KIT_MODEL_H
+#define KIT_MODEL_H
 
 #include <stdbool.h>
 #include <stddef.h>
