@@ -11,7 +11,7 @@ static bool is_event_type(uint32_t type)
 	return type >= SB_TYPE_STRING && type <= SB_TYPE_TIME;
 }
 
-static int32_t check_field(const struct declaration *d, const char *what, const sb_field *field)
+static int32_t check_field(const struct declaration *d, const char *what, sb_field *field)
 {
 	char label[64 + 16];
 
@@ -27,7 +27,7 @@ static int32_t check_field(const struct declaration *d, const char *what, const 
 			"%s field \"%s\" has type %u, which events cannot have: STRING, BOOL, I64, F64 or TIME", what,
 			field->name, field->type);
 	snprintf(label, sizeof(label), "%s field %.50s", what, field->name);
-	return declaration_check_text(d, label, "doc", field->doc);
+	return declaration_check_doc(d, label, &field->doc);
 }
 
 static int32_t check_unique(const struct declaration *d, const char *what, const sb_field *fields, uint64_t index)
@@ -39,7 +39,7 @@ static int32_t check_unique(const struct declaration *d, const char *what, const
 	return SB_OK;
 }
 
-static int32_t check_key(const struct declaration *d, const sb_field *field)
+static int32_t check_key(const struct declaration *d, sb_field *field)
 {
 	if (field->type != SB_TYPE_STRING && field->type != SB_TYPE_I64)
 		return declaration_refuse(d, SB_ERR_INVALID, "key field \"%s\" must be of type STRING or I64",

@@ -67,7 +67,7 @@ static int32_t check_option(const struct declaration *d, sb_option *option)
 					  "option \"%s\" has type %u, which ABI %u.%u does not know", option->name,
 					  option->type, SB_ABI_MAJOR, SB_ABI_MINOR);
 	TRY(declaration_check_flags(d, "option", option->name, &option->flags, SB_OPTION_SECRET));
-	TRY(declaration_check_text(d, option->name, "doc", option->doc));
+	TRY(declaration_check_doc(d, option->name, &option->doc));
 	if (option->unit)
 		TRY(declaration_check_text(d, option->name, "unit", option->unit));
 	if (option->type == SB_OPTION_CHOICE)

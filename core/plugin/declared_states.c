@@ -65,14 +65,6 @@ static int32_t check_enum(const struct declaration *d, const char *state, const 
 	return SB_OK;
 }
 
-/* The header asks for no doc here; "" spares readers the test. */
-static int32_t check_doc(const struct declaration *d, const char *name, const char **doc)
-{
-	if (!*doc)
-		*doc = "";
-	return declaration_check_text(d, name, "doc", *doc);
-}
-
 static int32_t check_schema_field(const struct declaration *d, const sb_state *state, sb_schema_field *field)
 {
 	if (!field->name)
@@ -97,7 +89,7 @@ static int32_t check_schema_field(const struct declaration *d, const sb_state *s
 			field->name, state->name, (unsigned long long)field->offset + field->size, state->value_size);
 	if (field->type == SB_TYPE_ENUM)
 		TRY(check_enum(d, state->name, field));
-	return check_doc(d, field->name, &field->doc);
+	return declaration_check_doc(d, field->name, &field->doc);
 }
 
 static int32_t check_against_earlier(const struct declaration *d, const sb_state *state, const sb_schema_field *fields,
@@ -161,7 +153,7 @@ static int32_t check_state(const struct declaration *d, sb_state *state)
 		return declaration_refuse(d, SB_ERR_INVALID,
 					  "raw state \"%s\" has fields or a value_size, which are for struct states",
 					  state->name);
-	return check_doc(d, state->name, &state->doc);
+	return declaration_check_doc(d, state->name, &state->doc);
 }
 
 int32_t declare_states(const struct declaration *d, const sb_component *given, struct component *component)

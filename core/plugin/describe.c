@@ -146,6 +146,13 @@ static void append_schema(const sb_state *state, struct buffer *out)
 	table_append(&table, "      ", out);
 }
 
+/* A doc may be absent, and then leaves no line. */
+static void append_doc(const char *indent, const char *doc, struct buffer *out)
+{
+	if (*doc)
+		buffer_printf(out, "%s%s\n", indent, doc);
+}
+
 static void append_states(const struct component *component, struct buffer *out)
 {
 	for (uint64_t i = 0; i < component->state_count; i++) {
@@ -157,7 +164,8 @@ static void append_states(const struct component *component, struct buffer *out)
 		else
 			buffer_append_text(out, "raw bytes, ");
 		append_ttl(state->ttl_ms, out);
-		buffer_printf(out, "\n    %s\n", state->doc);
+		buffer_append_byte(out, '\n');
+		append_doc("    ", state->doc, out);
 		if (state->kind == SB_STATE_STRUCT)
 			append_schema(state, out);
 	}
@@ -183,8 +191,8 @@ static void append_traits(const struct component *component, struct buffer *out)
 
 static void append_component(const struct component *component, struct buffer *out)
 {
-	buffer_printf(out, "\n%s %s: %s\n  %s\n", kind_name(component->kind), component->id, component->title,
-		      component->doc);
+	buffer_printf(out, "\n%s %s: %s\n", kind_name(component->kind), component->id, component->title);
+	append_doc("  ", component->doc, out);
 	append_traits(component, out);
 	append_options(component, out);
 	append_fields("input fields", component->inputs, component->input_count, out);
@@ -208,7 +216,7 @@ void plugin_describe_text(const struct plugin *plugin, struct buffer *out)
 	AUTO(done_buffer) struct buffer text = BUFFER_INIT;
 
 	buffer_printf(&text, "%s %s\n", plugin->name, plugin->version);
-	buffer_printf(&text, "  %s\n", plugin->doc);
+	append_doc("  ", plugin->doc, &text);
 	buffer_printf(&text, "  file     %s\n", plugin->path);
 	buffer_printf(&text, "  vendor   %s\n", plugin->vendor);
 	buffer_printf(&text, "  license  %s\n", plugin->license);

@@ -90,6 +90,13 @@ int32_t declaration_check_text(const struct declaration *d, const char *what, co
 	return SB_OK;
 }
 
+int32_t declaration_check_doc(const struct declaration *d, const char *what, const char **doc)
+{
+	if (!*doc)
+		*doc = "";
+	return declaration_check_text(d, what, "doc", *doc);
+}
+
 int32_t declaration_check_flags(const struct declaration *d, const char *what, const char *name, uint32_t *flags,
 				uint32_t known)
 {
@@ -202,8 +209,7 @@ static int32_t check_component_texts(const struct declaration *d, const sb_compo
 	if (!name_is_lower(given->id, "-"))
 		return declaration_refuse(d, SB_ERR_INVALID,
 					  "component id \"%.64s\" is not of the form [a-z][a-z0-9-]*", given->id);
-	TRY(declaration_check_text(d, given->id, "title", given->title));
-	return declaration_check_text(d, given->id, "doc", given->doc);
+	return declaration_check_text(d, given->id, "title", given->title);
 }
 
 static int32_t check_component_members(const struct declaration *d, const sb_component *given)
@@ -253,6 +259,7 @@ static int32_t declare_component(const struct declaration *outer, const sb_compo
 	component->id = given->id;
 	component->title = given->title;
 	component->doc = given->doc;
+	TRY(declaration_check_doc(&d, given->id, &component->doc));
 	component->open_instances = arena_alloc(d.memory, sizeof(*component->open_instances));
 	if (!component->open_instances)
 		return declaration_no_memory(&d);
@@ -324,13 +331,13 @@ static int32_t check_same(const struct declaration *d, const char *member, const
 	return SB_OK;
 }
 
-static int32_t check_plugin_texts(const struct declaration *d, const sb_plugin *given)
+static int32_t check_plugin_texts(const struct declaration *d, sb_plugin *given)
 {
 	TRY(declaration_check_text(d, "the plugin", "name", given->name));
 	TRY(declaration_check_text(d, "the plugin", "version", given->version));
 	TRY(declaration_check_text(d, "the plugin", "vendor", given->vendor));
 	TRY(declaration_check_text(d, "the plugin", "license", given->license));
-	TRY(declaration_check_text(d, "the plugin", "doc", given->doc));
+	TRY(declaration_check_doc(d, "the plugin", &given->doc));
 	if (!name_is_lower(given->name, "-"))
 		return declaration_refuse(d, SB_ERR_INVALID, "plugin name \"%.64s\" is not of the form [a-z][a-z0-9-]*",
 					  given->name);

@@ -68,6 +68,8 @@ int32_t declaration_copy_one(const struct declaration *d, const char *what, cons
 			     uint32_t size, void *ret_struct);
 /* A string that must be there, is not too long and is valid UTF-8. */
 int32_t declaration_check_text(const struct declaration *d, const char *what, const char *member, const char *text);
+/* A doc, which may be absent: then it becomes "", which spares readers the test. */
+int32_t declaration_check_doc(const struct declaration *d, const char *what, const char **doc);
 /* Flags that this header does not know are refused, or forgotten when the plugin is newer than the host. */
 int32_t declaration_check_flags(const struct declaration *d, const char *what, const char *name, uint32_t *flags,
 				uint32_t known);
