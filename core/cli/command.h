@@ -34,7 +34,8 @@ int32_t cli_write(struct buffer *text, sb_error *err);
 /* The same; EXIT_RUN_FAILED with a sentence when it fails. */
 int cli_print(struct buffer *text);
 
-/* Where plugins are looked up by name: plugins/ beside the program. malloc'ed; NULL when memory is out. */
+/* Where plugins are looked up by name: plugins/ beside the program, as it is built, or else where they are installed, as seen from
+ * the program, so that an installation may be moved. malloc'ed; NULL when memory is out. */
 char *cli_default_plugin_dir(void);
 
 #endif

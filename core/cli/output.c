@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -63,12 +64,30 @@ int cli_print(struct buffer *text)
 	return cli_write(text, &err) == SB_OK ? EXIT_DONE : cli_fail(EXIT_RUN_FAILED, &err);
 }
 
+static char *beside(const char *program_dir, const char *relative)
+{
+	char *dir;
+
+	return asprintf(&dir, "%s/%s", program_dir, relative) < 0 ? NULL : dir;
+}
+
+static bool is_directory(const char *path)
+{
+	sb_error ignored = ERROR_INIT;
+	struct stat st;
+	bool exists;
+	struct io io;
+
+	io_init_system(&io);
+	return io_lstat(&io, path, &st, &exists, &ignored) == SB_OK && exists && S_ISDIR(st.st_mode);
+}
+
 char *cli_default_plugin_dir(void)
 {
+	AUTO(free_memory) char *built = NULL;
 	char self[4096];
 	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *slash;
-	char *dir;
 
 	if (length < 0)
 		return strdup("plugins");
@@ -76,5 +95,8 @@ char *cli_default_plugin_dir(void)
 	slash = strrchr(self, '/');
 	if (slash)
 		*slash = 0;
-	return asprintf(&dir, "%s/plugins", self) < 0 ? NULL : dir;
+	built = beside(self, "plugins");
+	if (!built || is_directory(built))
+		return TAKE(built);
+	return beside(self, SBHOST_BIN_TO_PLUGINS);
 }

@@ -64,7 +64,7 @@ static const struct argp_option option_table[] = {
 	{"operator", KEY_OPERATOR, "PATH|NAME", 0, "Operator (default example-processor)", 0},
 	{"operator-opt", KEY_OPERATOR_OPT, "K=V", 0, "An option of the operator; may be repeated", 0},
 	{"plugin-dir", KEY_PLUGIN_DIR, "DIR", 0,
-	 "Where plugins are looked up by name (default: plugins/ beside sbhost)", 0},
+	 "Where plugins are looked up by name (default: where they were built or installed)", 0},
 	GROUP("Input and output:"),
 	{"input", KEY_INPUT, "-|FILE|generator[:K=V,...]", 0,
 	 "What to read; may be repeated, for one partition each (default generator:users=5,rate=1)", 0},

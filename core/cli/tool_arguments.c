@@ -12,7 +12,7 @@
 static const struct argp_option option_table[] = {
 	{"json", TOOL_JSON, NULL, 0, "Print JSON", 0},
 	{"plugin-dir", TOOL_PLUGIN_DIR, "DIR", 0,
-	 "Where plugins are looked up by name (default: plugins/ beside sbhost)", 0},
+	 "Where plugins are looked up by name (default: where they were built or installed)", 0},
 	{"source-plugin", TOOL_SOURCE_PLUGIN, "PATH|NAME", 0,
 	 "The plugin that reads a checkpoint's native files (default: the one that wrote them, by name)", 0},
 	{"checkpoint-dir", TOOL_CHECKPOINT_DIR, "DIR", 0, "Checkpoints (default ./checkpoints)", 0},
