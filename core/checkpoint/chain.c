@@ -39,7 +39,7 @@ static uint64_t number_of(const char *id)
 	return number;
 }
 
-static bool fits(const struct checkpoint_meta *parent, const struct checkpoint_meta *child)
+bool chain_fits(const struct checkpoint_meta *parent, const struct checkpoint_meta *child)
 {
 	return parent->depth + 1 == child->depth && parent->file_count == 0 &&
 	       number_of(parent->id) < number_of(child->id) && parent->tasks == child->tasks &&
@@ -61,7 +61,7 @@ static int32_t open_parent(struct checkpoint_store *store, const struct checkpoi
 		return error_set(err, SB_ERR_CORRUPT, "%s needs %s, which is not in %s", child->id, child->parent,
 				 store->dir);
 	TRY(status);
-	if (!fits(checkpoint_reader_meta(reader), child))
+	if (!chain_fits(checkpoint_reader_meta(reader), child))
 		status = error_set(err, SB_ERR_CORRUPT, "%s needs %s, which is not the checkpoint that it was",
 				   child->id, child->parent);
 	else if (digest)

@@ -36,6 +36,7 @@
 #define CHECKPOINT_ABANDONED "abandoned"
 #define CHECKPOINT_SHARED "shared"
 #define CHECKPOINT_TMP_PREFIX "tmp-"
+#define CHECKPOINT_LOCK "LOCK"
 
 /* checkpoint_id.c. Ids are "checkpoint-" and a number above 0 without leading zeros. */
 void checkpoint_id_format(uint64_t number, char ret_id[CHECKPOINT_ID_BYTES]);
@@ -80,29 +81,6 @@ struct file_source {
 #define FILE_SOURCE_BYTES (256u << 10)
 /* json_fill_fn: context is a struct file_source. */
 int32_t file_source_fill(void *context, sb_slice *ret_piece, sb_error *err);
-
-/* state_digest.c: the digest of the logical state, in any order of its entries. */
-struct state_digest {
-	struct hash128 sum;
-	struct hash128 names[SCHEMA_STATES_MAX]; /* hash of a state's name, by its id */
-	const struct schema_state *states[SCHEMA_STATES_MAX];
-	uint32_t key_groups;
-	struct buffer key;
-};
-
-struct snapshot_entry {
-	uint32_t state_id, key_group;
-	sb_slice user_part, value;
-	int64_t expiry_ms;
-	bool deleted; /* among changes */
-};
-
-int32_t state_digest_init(struct state_digest *digest, const struct checkpoint_meta *meta, sb_error *err);
-void state_digest_done(struct state_digest *digest);
-/* Checks the entry against schema and key groups; SB_ERR_CORRUPT and a sentence without subject when it does not fit.
- * */
-int32_t state_digest_check(struct state_digest *digest, const struct snapshot_entry *entry, sb_error *err);
-void state_digest_add(struct state_digest *digest, const struct snapshot_entry *entry);
 
 /* metadata_json.c */
 const char *checkpoint_codec_name(enum checkpoint_codec codec);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/slice.h"
 #include "checkpoint/contents_private.h"
+#include "checkpoint/state_digest.h"
 #include "plugin/extensions.h"
 #include "plugin/instance.h"
 #include "state/composed_key.h"

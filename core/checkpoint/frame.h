@@ -26,6 +26,7 @@
 #define CHECKPOINT_FRAME_H
 
 #include "checkpoint/checkpoint_private.h"
+#include "checkpoint/state_digest.h"
 
 enum frame_type {
 	FRAME_ENTRIES = 1,

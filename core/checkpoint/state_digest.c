@@ -1,10 +1,10 @@
-/* The digest of the logical state, and the check that every entry passes on its way out and in.
- *
- * An entry's hash is the 128-bit hash of 56 bytes: the hashes of the state's name, of the user part
+/* See state_digest.h. An entry's hash is the 128-bit hash of 56 bytes: the hashes of the state's name, of the user part
  * and of the value (16 bytes each, low half first) and the expiry (8 bytes), all little-endian. The digest is the sum
  * of these modulo 2^128: the same in any order, under any state ids, parallelism or backend. A deletion
  * (empty value, expiry 0) has a 57th byte, 1. Hashing
  * the parts first spares copying them together. */
+#include "checkpoint/state_digest.h"
+
 #include <stdlib.h>
 #include <string.h>
 

@@ -12,6 +12,7 @@
 #include "base/slice.h"
 #include "checkpoint/checkpoint_private.h"
 #include "checkpoint/store_private.h"
+#include "checkpoint/sweep.h"
 
 static char *join(const char *dir, const char *name, const char *suffix)
 {
@@ -27,53 +28,39 @@ static bool is_checkpoint_name(const char *name, uint64_t *ret_number)
 	return checkpoint_id_parse(name, ret_number, &rest) && strcmp(rest, CHECKPOINT_SUFFIX) == 0;
 }
 
-static bool is_tmp_name(const char *name, uint64_t *ret_number)
-{
-	const char *rest;
-
-	return checkpoint_id_parse(name, ret_number, &rest) && strcmp(rest, CHECKPOINT_TMP_SUFFIX) == 0;
-}
-
 void store_warn(const struct checkpoint_store *store, const char *message, const char *file, const sb_error *err)
 {
 	LOG(store->log, SB_LOG_WARN, message, LOG_S("file", file), LOG_S("error", err->message));
 }
 
-/* Temporaries whose writer is dead: only the holder of the lock may think so, and only of numbers up to newest. */
-static int32_t remove_temporaries(struct checkpoint_store *store, uint64_t newest, sb_error *err)
+int32_t checkpoint_store_lock(struct checkpoint_store *store, sb_error *err)
 {
-	AUTO(buffer_done) struct buffer names = BUFFER_INIT;
-	uint64_t count, number;
+	AUTO(free_memory) char *path = join(store->dir, CHECKPOINT_LOCK, "");
 
-	TRY(io_list(store->io, store->dir, &names, &count, err));
-	for (size_t i = 0; i < names.len; i += strlen((char *)names.data + i) + 1) {
-		const char *name = (char *)names.data + i;
-		AUTO(free_memory) char *path = NULL;
-		sb_error removal = ERROR_INIT;
+	return path ? io_lock_file(store->io, path, &store->lock_fd, err) : error_no_memory(err);
+}
 
-		if (!is_tmp_name(name, &number) || number > newest)
-			continue;
-		path = join(store->dir, name, "");
-		if (!path)
-			return error_no_memory(err);
-		if (io_unlink(store->io, path, &removal) != SB_OK)
-			store_warn(store, "Cannot remove what an interrupted checkpoint left", name, &removal);
-		else
-			LOG(store->log, SB_LOG_INFO, "Removed what an interrupted checkpoint left",
-			    LOG_S("file", name));
-	}
-	return SB_OK;
+/* Only the holder of the lock may think that the writer of a temporary is dead. */
+static int32_t remove_leftovers(struct checkpoint_store *store, sb_error *err)
+{
+	struct sweep_plan plan = {0};
+	uint64_t removed;
+	int32_t status;
+
+	TRY(sweep_plan_make(store, UINT64_MAX, true, &plan, err));
+	status = sweep_execute(store, &plan, &removed, err);
+	sweep_plan_done(&plan);
+	return status;
 }
 
 static int32_t open_store(struct checkpoint_store *store, const char *dir, bool create, bool lock, sb_error *err)
 {
-	AUTO(free_memory) char *lock_path = join(dir, "LOCK", "");
 	struct stat st;
 	bool exists;
 
 	store->dir = strdup(dir);
 	shared_init(&store->shared, store->io, store->dir);
-	if (!store->dir || !lock_path)
+	if (!store->dir)
 		return error_no_memory(err);
 	if (create)
 		TRY(io_mkdir_p(store->io, dir, err));
@@ -82,9 +69,8 @@ static int32_t open_store(struct checkpoint_store *store, const char *dir, bool 
 		return error_set(err, SB_ERR_NOT_FOUND, "there is no checkpoint directory %s", dir);
 	if (!lock)
 		return SB_OK;
-	TRY(io_lock_file(store->io, lock_path, &store->lock_fd, err));
-	TRY(remove_temporaries(store, UINT64_MAX, err));
-	return sweep_files(store, err);
+	TRY(checkpoint_store_lock(store, err));
+	return remove_leftovers(store, err);
 }
 
 int32_t checkpoint_store_open(struct io *io, const struct log *log, const char *dir, bool create, bool lock,
@@ -217,51 +203,17 @@ int32_t checkpoint_store_next_id(struct checkpoint_store *store, struct clock *c
 	return SB_OK;
 }
 
-/* Children before their parents: a crash on the way leaves no checkpoint without what it needs. One that cannot be removed
- * ends it, for the same reason. */
-static uint64_t remove_unmarked(struct checkpoint_store *store, const struct checkpoint_ref *refs, uint64_t count,
-				const bool *stays)
-{
-	uint64_t removed = 0;
-
-	for (uint64_t i = 0; i < count; i++) {
-		AUTO(free_memory) char *path = NULL;
-		sb_error err = ERROR_INIT;
-
-		if (stays[i])
-			continue;
-		path = checkpoint_store_path(store, refs[i].id);
-		if (!path || io_unlink(store->io, path, &err) != SB_OK) {
-			store_warn(store, "Cannot remove an old checkpoint", refs[i].id, &err);
-			break;
-		}
-		removed++;
-	}
-	return removed;
-}
-
 int32_t checkpoint_store_collect(struct checkpoint_store *store, uint64_t keep, uint64_t *ret_removed, sb_error *err)
 {
-	AUTO(free_memory) struct checkpoint_ref *refs = NULL;
-	AUTO(free_memory) bool *stays = NULL;
+	struct sweep_plan plan = {0};
 	sb_error minor = ERROR_INIT;
-	uint64_t count, removed;
 
 	if (keep < 1)
 		return error_set(err, SB_ERR_INVALID, "at least one checkpoint must be kept");
-	TRY(checkpoint_store_list(store, &refs, &count, err));
-	stays = calloc(count + 1, sizeof(*stays));
-	if (!stays)
-		return error_no_memory(err);
-	TRY(sweep_mark(store, refs, count, keep, stays, err));
-	removed = remove_unmarked(store, refs, count, stays);
-	if (removed && io_fsync_dir(store->io, store->dir, &minor) != SB_OK)
-		store_warn(store, "Removed checkpoints may come back after a crash", store->dir, &minor);
-	else if (store->lock_fd >= 0 && sweep_files(store, &minor) != SB_OK)
+	TRY(sweep_plan_make(store, keep, false, &plan, err));
+	if (sweep_execute(store, &plan, ret_removed, &minor) != SB_OK)
 		store_warn(store, "Cannot remove files that no checkpoint needs", store->dir, &minor);
-	if (count && store->lock_fd >= 0 && remove_temporaries(store, refs[0].number, &minor) != SB_OK)
-		store_warn(store, "Cannot look for temporary files", store->dir, &minor);
-	*ret_removed = removed;
+	sweep_plan_done(&plan);
 	return SB_OK;
 }
 

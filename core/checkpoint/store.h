@@ -23,6 +23,8 @@ struct checkpoint_store;
  * that a crash left when it holds the lock. */
 int32_t checkpoint_store_open(struct io *io, const struct log *log, const char *dir, bool create, bool lock,
 			      struct checkpoint_store **ret_store, sb_error *err);
+/* Locks a store that was opened without (SB_ERR_BUSY), and removes nothing. */
+int32_t checkpoint_store_lock(struct checkpoint_store *store, sb_error *err);
 void checkpoint_store_close(struct checkpoint_store *store);
 const char *checkpoint_store_dir(const struct checkpoint_store *store);
 
@@ -54,10 +56,8 @@ int32_t checkpoint_store_next_id(struct checkpoint_store *store, struct clock *c
 int32_t checkpoint_store_open_newest(struct checkpoint_store *store, const char *id, bool quarantine,
 				     struct checkpoint_reader **ret_reader, uint64_t *ret_damaged, sb_error *err);
 
-/* Keeps the newest keep (>= 1) checkpoints and removes older ones, the oldest first; and, with the lock held,
- * temporaries of ids
- * below the newest checkpoint's, which failed writers could not remove. A failure to remove is logged and is no error
- * of the job. */
+/* Removes what is not needed beside the newest keep (>= 1) checkpoints, by the rule of sweep.h; the store has its lock. A failure to
+ * remove is logged and is no error of the job. */
 int32_t checkpoint_store_collect(struct checkpoint_store *store, uint64_t keep, uint64_t *ret_removed, sb_error *err);
 
 /* Moves a checkpoint to quarantine/, replacing nothing: for a restore that found its items wrong behind a good

@@ -23,14 +23,8 @@ void store_warn(const struct checkpoint_store *store, const char *message, const
  * missing or does not fit its child. With digest all of their bytes are checked. */
 int32_t chain_open(struct checkpoint_store *store, const struct checkpoint_meta *meta, bool digest,
 		   struct checkpoint_reader **ret_parents, uint32_t *ret_count, sb_error *err);
+/* Whether child can have been made of what changed since parent. */
+bool chain_fits(const struct checkpoint_meta *parent, const struct checkpoint_meta *child);
 void chain_close(struct checkpoint_reader **parents, uint32_t count);
-
-/* sweep.c */
-/* Of refs (newest first) those that must stay: the newest keep ones that can be restored, what they and abandoned ones need, and what
- * is newer than the last of them. */
-int32_t sweep_mark(struct checkpoint_store *store, const struct checkpoint_ref *refs, uint64_t count, uint64_t keep,
-		   bool *ret_stays, sb_error *err);
-/* Removes temporary directories, and the files in shared/ that no checkpoint here or set aside names. */
-int32_t sweep_files(struct checkpoint_store *store, sb_error *err);
 
 #endif

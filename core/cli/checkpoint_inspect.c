@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/json_write.h"
 #include "base/slice.h"
-#include "checkpoint/checkpoint_private.h" /* the digest: a trailer tells that of its own file's entries, a chain's is summed up here */
+#include "checkpoint/state_digest.h"
 #include "cli/checkpoint_tools.h"
 #include "cli/show.h"
 

@@ -124,10 +124,11 @@ static void add(struct tool *tool, struct output *output, const struct listed *l
 	append_object(tool, &tool->out, listed);
 }
 
-static int32_t list_one(struct checks *checks, uint64_t i, struct output *output, sb_error *err)
+static int32_t list_one(struct tool *tool, struct checkpoint_heads *heads, uint64_t i, struct output *output,
+			sb_error *err)
 {
-	AUTO(free_memory) char *path = checkpoint_store_path(checks->store, checks->refs[i].id);
-	struct listed listed = {.ref = &checks->refs[i], .problem = ERROR_INIT};
+	AUTO(free_memory) char *path = checkpoint_store_path(heads->store, heads->refs[i].id);
+	struct listed listed = {.ref = &heads->refs[i], .problem = ERROR_INIT};
 	struct checkpoint_reader *reader = NULL;
 	sb_error ignored = ERROR_INIT;
 	uint64_t links;
@@ -135,27 +136,25 @@ static int32_t list_one(struct checks *checks, uint64_t i, struct output *output
 
 	if (!path)
 		return error_no_memory(err);
-	status = checks->tool->verify ? checks_whole(checks, i, &links, &listed.problem)
-				      : checks_form(checks, i, &links, &listed.problem);
+	status = tool->verify ? checkpoint_check_whole(tool, heads, i, &links, &listed.problem)
+			      : checkpoint_heads_check(heads, i, &links, &listed.problem);
 	if (status == SB_ERR_NOT_FOUND)
 		return SB_OK; /* removed since it was listed */
-	if (checkpoint_reader_open(&checks->tool->io, path, &reader, &ignored) == SB_OK) {
+	if (checkpoint_reader_open(&tool->io, path, &reader, &ignored) == SB_OK) {
 		listed.meta = checkpoint_reader_meta(reader);
 		listed.totals = checkpoint_reader_totals(reader);
 	}
-	add(checks->tool, output, &listed);
+	add(tool, output, &listed);
 	checkpoint_reader_close(reader);
 	return SB_OK;
 }
 
-static int32_t list_all(struct checks *checks, struct output *output, sb_error *err)
+static int32_t list_all(struct tool *tool, struct checkpoint_heads *heads, struct output *output, sb_error *err)
 {
-	struct tool *tool = checks->tool;
-
 	if (!tool->json)
 		add_heading(&output->table);
-	for (uint64_t i = 0; i < checks->count; i++)
-		TRY(list_one(checks, i, output, err));
+	for (uint64_t i = 0; i < heads->count; i++)
+		TRY(list_one(tool, heads, i, output, err));
 	if (tool->json)
 		buffer_append_text(&tool->out, output->more ? "]\n" : "[]\n");
 	else
@@ -167,20 +166,20 @@ int checkpoint_list_command(struct tool *tool)
 {
 	struct output output = {.table = {.columns = 9, .right = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 6}};
 	struct checkpoint_store *store = NULL;
-	struct checks checks = {0};
+	struct checkpoint_heads heads = {0};
 	sb_error err = ERROR_INIT;
 	int status = tool_open_store(tool, &store);
 
 	if (status != EXIT_DONE)
 		return status;
-	if (checks_open(tool, store, &checks, &err) != SB_OK || list_all(&checks, &output, &err) != SB_OK)
+	if (checkpoint_heads_open(store, &heads, &err) != SB_OK || list_all(tool, &heads, &output, &err) != SB_OK)
 		status = tool_fail(tool, EXIT_RUN_FAILED, &err);
-	else if (checks.count == 0 && !tool->json)
+	else if (heads.count == 0 && !tool->json)
 		tool_note(tool, "no checkpoint in %s", tool->checkpoint_dir);
 	else
 		status = tool_print(tool);
 	table_done(&output.table);
-	checks_close(&checks);
+	checkpoint_heads_close(&heads);
 	checkpoint_store_close(store);
 	return status;
 }

@@ -1,183 +1,121 @@
-/* "sbhost checkpoint prune": the collection that a job does after each checkpoint, by hand, with a reason for every file.
+/* "sbhost checkpoint prune": the collection that a job does after each checkpoint, by hand, with a reason for every file. The rule,
+ * the reasons and the removal are the store's (checkpoint/sweep.h); here they are told.
  *
- * The store removes, and what is told is what it did: names are noted before and looked for afterwards; the reasons are
- * the plan's. Before a checkpoint is removed, one of those that are to stay must be good from the first byte to the last: with a newest one
+ * Before a checkpoint is removed, one of those that are to stay must be good from the first byte to the last: with a newest one
  * that is damaged behind a good head, the only good one could be among the old. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/table.h"
-#include "cli/prune_plan.h"
-
-struct prune {
-	struct tool *tool;
-	struct prune_plan plan;
-	struct buffer names; /* below the checkpoint directory, each ended by a NUL */
-	struct table table;
-};
-
-/* --- listing ------------------------------------------------------------------------------- */
-
-static bool is_folder(const char *name)
-{
-	return strcmp(name, "shared") == 0 || strcmp(name, "quarantine") == 0 || strcmp(name, "abandoned") == 0;
-}
-
-static char *path_of(const struct prune *prune, const char *name)
-{
-	char *path;
-
-	return asprintf(&path, "%s/%s", prune->tool->checkpoint_dir, name) < 0 ? NULL : path;
-}
-
-/* folder: "" for the directory itself, else with a slash at its end. */
-static int32_t list_folder(struct prune *prune, const char *folder, sb_error *err)
-{
-	AUTO(buffer_done) struct buffer names = BUFFER_INIT;
-	AUTO(free_memory) char *path = path_of(prune, folder);
-	uint64_t count;
-	int32_t status;
-
-	if (!path)
-		return error_no_memory(err);
-	status = io_list(&prune->tool->io, path, &names, &count, err);
-	if (status == SB_ERR_NOT_FOUND && *folder)
-		return SB_OK;
-	TRY(status);
-	for (size_t i = 0; i < names.len; i += strlen((char *)names.data + i) + 1) {
-		const char *name = (char *)names.data + i;
-
-		if (!*folder && is_folder(name))
-			continue;
-		buffer_append_text(&prune->names, folder);
-		buffer_append(&prune->names, name, strlen(name) + 1);
-	}
-	return buffer_check(&prune->names, err);
-}
-
-static int32_t list_files(struct prune *prune, sb_error *err)
-{
-	TRY(list_folder(prune, "", err));
-	TRY(list_folder(prune, "shared/", err));
-	TRY(list_folder(prune, "quarantine/", err));
-	return list_folder(prune, "abandoned/", err);
-}
+#include "checkpoint/sweep.h"
+#include "cli/checkpoint_tools.h"
 
 /* --- telling --------------------------------------------------------------------------------- */
 
-static int32_t tell(struct prune *prune, const char *name, sb_error *err)
+static const char *fate_of(const struct tool *tool, const struct sweep_file *file)
 {
-	AUTO(free_memory) char *path = path_of(prune, name);
-	struct tool *tool = prune->tool;
-	struct planned fate;
-	const char *word;
-	struct stat st;
-	bool there;
-
-	if (!path)
-		return error_no_memory(err);
-	TRY(io_lstat(&tool->io, path, &st, &there, err));
-	prune_plan_decide(&prune->plan, name, &fate);
 	if (tool->dry_run)
-		word = fate.stays ? "stays" : "goes";
-	else
-		word = there ? "stays" : "removed";
-	if (!tool->dry_run && there && !fate.stays)
-		snprintf(fate.why, sizeof(fate.why), "could not be removed, or is in use");
+		return file->stays ? "stays" : "goes";
+	return file->removed ? "removed" : "stays";
+}
+
+static void tell(struct tool *tool, const struct sweep_file *file, struct table *table)
+{
+	const bool failed = !tool->dry_run && !file->stays && !file->removed;
+	const char *why = failed ? "could not be removed, or is needed by one that could not" : file->why;
+
 	if (tool->json) {
 		struct object object = object_begin(&tool->out);
 
-		object_text(&object, "file", name);
-		object_text(&object, "fate", word);
-		object_text(&object, "why", fate.why);
+		object_text(&object, "file", file->name);
+		object_text(&object, "fate", fate_of(tool, file));
+		object_text(&object, "why", why);
 		object_end(&object);
 		buffer_append_byte(&tool->out, '\n');
 	} else {
-		table_cell(&prune->table, "%s", word);
-		table_cell(&prune->table, "%s", name);
-		table_cell(&prune->table, "%s", fate.why);
+		table_cell(table, "%s", fate_of(tool, file));
+		table_cell(table, "%s", file->name);
+		table_cell(table, "%s", why);
 	}
-	return SB_OK;
 }
 
-static int32_t tell_all(struct prune *prune, sb_error *err)
+static int32_t tell_all(struct tool *tool, const struct sweep_plan *plan, sb_error *err)
 {
-	const struct buffer *names = &prune->names;
+	struct table table = {.columns = 3};
 
-	for (size_t i = 0; i < names->len; i += strlen((char *)names->data + i) + 1)
-		TRY(tell(prune, (char *)names->data + i, err));
-	table_append(&prune->table, "", &prune->tool->out);
-	return buffer_check(&prune->tool->out, err);
+	for (uint64_t i = 0; i < plan->count; i++)
+		tell(tool, &plan->files[i], &table);
+	table_append(&table, "", &tool->out);
+	table_done(&table);
+	return buffer_check(&tool->out, err);
 }
 
 /* --- doing ------------------------------------------------------------------------------------ */
 
-static int32_t check_that_one_is_good(struct prune *prune, sb_error *err)
+static bool removes_checkpoints(const struct sweep_plan *plan)
 {
-	struct checks *checks = &prune->plan.checks;
+	for (uint64_t i = 0; i < plan->count; i++)
+		if (plan->files[i].id[0] && !plan->files[i].stays)
+			return true;
+	return false;
+}
 
-	if (!prune->plan.removes)
+static int32_t check_that_one_is_good(struct tool *tool, struct checkpoint_store *store, const struct sweep_plan *plan,
+				      sb_error *err)
+{
+	if (!removes_checkpoints(plan))
 		return SB_OK;
-	for (uint64_t i = 0; i < checks->count; i++) {
+	for (uint64_t i = 0; i < plan->count; i++) {
+		const struct sweep_file *file = &plan->files[i];
 		sb_error problem = ERROR_INIT;
-		uint64_t links;
 
-		if (prune->plan.checkpoints[i].stays && checks_whole(checks, i, &links, &problem) == SB_OK)
+		if (!file->id[0] || !file->stays)
+			continue;
+		tool_progress(tool, file->id, 0, 0);
+		if (checkpoint_store_verify(store, file->id, &problem) == SB_OK)
 			return SB_OK;
 	}
 	return error_set(
 		err, SB_ERR_NOT_FOUND,
 		"none of the checkpoints that would stay in %s is good, so no checkpoint is removed: see sbhost "
 		"checkpoint verify --all",
-		prune->tool->checkpoint_dir);
+		tool->checkpoint_dir);
 }
 
-static int32_t decide_and_collect(struct prune *prune, struct checkpoint_store *store, sb_error *err)
+static int32_t check_and_remove(struct tool *tool, struct checkpoint_store *store, struct sweep_plan *plan,
+				sb_error *err)
 {
 	uint64_t removed;
 
-	TRY(prune_plan_make(prune->tool, store, &prune->plan, err));
-	TRY(check_that_one_is_good(prune, err));
-	if (!prune->tool->dry_run)
-		TRY(checkpoint_store_collect(store, prune->tool->keep, &removed, err));
-	return tell_all(prune, err);
+	TRY(check_that_one_is_good(tool, store, plan, err));
+	return tool->dry_run ? SB_OK : sweep_execute(store, plan, &removed, err);
 }
 
-/* What lies there is noted before the lock is taken, because with it the store removes what crashes left; what is to
- * become of it is decided behind the lock. */
-static int run(struct prune *prune)
+static int32_t prune(struct tool *tool, struct checkpoint_store *store, sb_error *err)
 {
-	struct tool *tool = prune->tool;
+	struct sweep_plan plan = {0};
+	int32_t status;
+
+	TRY(sweep_plan_make(store, tool->keep, true, &plan, err));
+	status = check_and_remove(tool, store, &plan, err);
+	if (status == SB_OK)
+		status = tell_all(tool, &plan, err);
+	sweep_plan_done(&plan);
+	return status;
+}
+
+int checkpoint_prune_command(struct tool *tool)
+{
 	struct checkpoint_store *store;
 	sb_error err = ERROR_INIT;
 	int status = tool_open_store(tool, &store);
 
 	if (status != EXIT_DONE)
 		return status;
-	if (list_files(prune, &err) != SB_OK)
-		status = tool_fail(tool, EXIT_RUN_FAILED, &err);
-	if (!tool->dry_run) {
-		checkpoint_store_close(TAKE(store));
-		if (status == EXIT_DONE && checkpoint_store_open(&tool->io, &tool->log, tool->checkpoint_dir, false,
-								 true, &store, &err) != SB_OK)
-			status = tool_fail(tool, tool_status_of(&err), &err);
-	}
-	if (status == EXIT_DONE && decide_and_collect(prune, store, &err) != SB_OK)
+	if ((!tool->dry_run && checkpoint_store_lock(store, &err) != SB_OK) || prune(tool, store, &err) != SB_OK)
 		status = tool_fail(tool, tool_status_of(&err), &err);
 	checkpoint_store_close(store);
 	return status == EXIT_DONE ? tool_print(tool) : status;
-}
-
-int checkpoint_prune_command(struct tool *tool)
-{
-	struct prune prune = {.tool = tool, .table = {.columns = 3}};
-	int status = run(&prune);
-
-	prune_plan_done(&prune.plan);
-	buffer_done(&prune.names);
-	table_done(&prune.table);
-	return status;
 }

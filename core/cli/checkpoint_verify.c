@@ -33,7 +33,7 @@ static void append_line(struct tool *tool, const struct checkpoint_ref *ref, uin
 }
 
 /* Lines appear as they are found out: a large checkpoint takes its time. */
-static int verify_range(struct checks *checks, uint64_t from, uint64_t to)
+static int verify_range(struct tool *tool, struct checkpoint_heads *heads, uint64_t from, uint64_t to)
 {
 	int status = EXIT_DONE;
 
@@ -42,38 +42,37 @@ static int verify_range(struct checks *checks, uint64_t from, uint64_t to)
 		uint64_t links = 1;
 		int printed;
 
-		if (checks_whole(checks, i, &links, &problem) != SB_OK)
+		if (checkpoint_check_whole(tool, heads, i, &links, &problem) != SB_OK)
 			status = EXIT_NO_CHECKPOINT;
-		append_line(checks->tool, &checks->refs[i], links, &problem);
-		printed = tool_print(checks->tool);
+		append_line(tool, &heads->refs[i], links, &problem);
+		printed = tool_print(tool);
 		if (printed != EXIT_DONE)
 			return printed;
 	}
 	return status;
 }
 
-static int verify(struct checks *checks, const char *id)
+static int verify(struct tool *tool, struct checkpoint_heads *heads, const char *id)
 {
-	struct tool *tool = checks->tool;
 	sb_error err = ERROR_INIT;
-	uint64_t at = tool_is_latest(id) ? 0 : checks_find(checks, id);
+	uint64_t at = tool_is_latest(id) ? 0 : checkpoint_heads_find(heads, id);
 
 	if (at == UINT64_MAX) {
 		error_set(&err, SB_ERR_NOT_FOUND, "there is no %s in %s: see sbhost checkpoint list", id,
 			  tool->checkpoint_dir);
 		return tool_fail(tool, EXIT_NO_CHECKPOINT, &err);
 	}
-	if (checks->count == 0) {
+	if (heads->count == 0) {
 		error_set(&err, SB_ERR_NOT_FOUND, "no checkpoint in %s", tool->checkpoint_dir);
 		return tool_fail(tool, EXIT_NO_CHECKPOINT, &err);
 	}
-	return tool->all ? verify_range(checks, 0, checks->count) : verify_range(checks, at, at + 1);
+	return tool->all ? verify_range(tool, heads, 0, heads->count) : verify_range(tool, heads, at, at + 1);
 }
 
 int checkpoint_verify_command(struct tool *tool)
 {
 	struct checkpoint_store *store = NULL;
-	struct checks checks = {0};
+	struct checkpoint_heads heads = {0};
 	sb_error err = ERROR_INIT;
 	int status;
 
@@ -82,11 +81,11 @@ int checkpoint_verify_command(struct tool *tool)
 	status = tool_open_store(tool, &store);
 	if (status != EXIT_DONE)
 		return status;
-	if (checks_open(tool, store, &checks, &err) == SB_OK)
-		status = verify(&checks, tool->words[0]);
+	if (checkpoint_heads_open(store, &heads, &err) == SB_OK)
+		status = verify(tool, &heads, tool->words[0]);
 	else
 		status = tool_fail(tool, EXIT_RUN_FAILED, &err);
-	checks_close(&checks);
+	checkpoint_heads_close(&heads);
 	checkpoint_store_close(store);
 	return status;
 }
