@@ -98,7 +98,8 @@ const char *checkpoint_heads_parent(struct checkpoint_heads *heads, uint64_t i)
 }
 
 /* What is wrong with the ancestor at is wrong with of. That one was removed meanwhile makes it useless, not unreadable. */
-static int32_t fail(const struct checkpoint_heads *heads, uint64_t of, uint64_t at, const sb_error *problem, sb_error *err)
+static int32_t fail(const struct checkpoint_heads *heads, uint64_t of, uint64_t at, const sb_error *problem,
+		    sb_error *err)
 {
 	*err = *problem;
 	if (at == of)

@@ -3,7 +3,8 @@
  *
  * Damaged ones go to quarantine/. Those of a line of history that the user left, by restoring an older one or none, go
  * to abandoned/, before the outputs are cut back: were they still there after a crash, the next start would take the newest
- * of them, which counts on output that is gone. */
+ * of them, which counts on output that is gone. So do all that an imported one finds: were that damaged later, the next start would
+ * fall back to the state of another history without a word. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +73,23 @@ int32_t checkpoint_store_abandon_newer(struct checkpoint_store *store, const cha
 	TRY(checkpoint_store_list(store, &refs, &count, err));
 	for (; abandoned < count && refs[abandoned].number > number; abandoned++)
 		TRY(set_aside(store, CHECKPOINT_ABANDONED, refs[abandoned].id, err));
+	*ret_count = abandoned;
+	return SB_OK;
+}
+
+int32_t checkpoint_store_abandon_others(struct checkpoint_store *store, const char *id, uint64_t *ret_count,
+					sb_error *err)
+{
+	AUTO(free_memory) struct checkpoint_ref *refs = NULL;
+	uint64_t count, abandoned = 0;
+
+	TRY(checkpoint_store_list(store, &refs, &count, err));
+	for (uint64_t i = 0; i < count; i++) {
+		if (strcmp(refs[i].id, id) == 0)
+			continue;
+		TRY(set_aside(store, CHECKPOINT_ABANDONED, refs[i].id, err));
+		abandoned++;
+	}
 	*ret_count = abandoned;
 	return SB_OK;
 }

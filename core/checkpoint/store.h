@@ -3,7 +3,7 @@
  *   checkpoints/checkpoint-<unix ns>.json          a checkpoint
  *   checkpoints/checkpoint-<unix ns>.json.tmp      one being written, or left by a crash
  *   checkpoints/quarantine/checkpoint-….json       did not verify; kept for people, never read again
- *   checkpoints/abandoned/checkpoint-….json        of a line of history that the user left; kept for people, too
+ *   checkpoints/abandoned/checkpoint-….json        of a history that the user left; kept for people, too
  *   checkpoints/shared/<sha256>                    files of native checkpoints, each content once
  *   checkpoints/tmp-…/                             made on the way to one, or to read one
  *   checkpoints/LOCK                               held by the running job
@@ -67,6 +67,9 @@ int32_t checkpoint_store_quarantine(struct checkpoint_store *store, const char *
 /* Moves every checkpoint that is newer than id (NULL: every one) to abandoned/, the newest first. */
 int32_t checkpoint_store_abandon_newer(struct checkpoint_store *store, const char *id, uint64_t *ret_count,
 				       sb_error *err);
+/* Moves every checkpoint but id to abandoned/, the newest first. */
+int32_t checkpoint_store_abandon_others(struct checkpoint_store *store, const char *id, uint64_t *ret_count,
+					sb_error *err);
 
 /* Whether open_newest hashes the files of native checkpoints (the default) or looks only whether they are there and have their sizes. */
 void checkpoint_store_trust_files(struct checkpoint_store *store, bool trust);

@@ -34,6 +34,7 @@ void sweep_plan_done(struct sweep_plan *plan);
 
 /* Removes what goes; the store has its lock. A checkpoint that cannot be removed, or whose removal cannot be made durable, is
  * logged, and ends it: what it needs must stay. An error is one of removing other files. */
-int32_t sweep_execute(struct checkpoint_store *store, struct sweep_plan *plan, uint64_t *ret_checkpoints, sb_error *err);
+int32_t sweep_execute(struct checkpoint_store *store, struct sweep_plan *plan, uint64_t *ret_checkpoints,
+		      sb_error *err);
 
 #endif

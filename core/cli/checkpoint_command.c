@@ -40,8 +40,8 @@ int command_checkpoint(int argc, char **argv)
 		{"import", "FILE", 1, 1, DIRECTORY | JSON | TOOL_OPTION(TOOL_COMPRESSION),
 		 "take an exported file up as the newest checkpoint",
 		 "The file is verified, and gets an id above all others in the directory (which is made when it is not "
-		 "there), so that the next run restores it; offsets, time and state stay. Refused with status 6 while a job "
-		 "runs.",
+		 "there), so that the next run restores it; offsets, time and state stay. Checkpoints that are there move to "
+		 "abandoned/: no run falls back to another history. Refused with status 6 while a job runs.",
 		 checkpoint_import_command},
 		{"prune", NULL, 0, 0, DIRECTORY | JSON | TOOL_OPTION(TOOL_KEEP) | TOOL_OPTION(TOOL_DRY_RUN),
 		 "remove what is not needed any more",

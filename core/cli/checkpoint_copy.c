@@ -5,7 +5,11 @@
  * renamed: a crash leaves FILE whole or not there, and perhaps that directory, whose name says whose it was.
  *
  * An imported checkpoint gets a new id, above all others: the newest is what a run restores. The file's own id would lie below
- * what is there already. Everything else stays, offsets and time included. */
+ * what is there already. Everything else stays, offsets and time included.
+ *
+ * The checkpoints that it finds are moved to abandoned/: they are of another history, and a restore that fell back to one of them
+ * would bring up a state that nobody asked for. That comes last, so that an import that fails changes nothing; one that is killed
+ * in between is made good by another. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,6 +27,7 @@ struct copy {
 	struct checkpoint_meta meta; /* of the copy; borrows all its strings from the source */
 	struct checkpoint_totals totals;
 	int64_t file_bytes;
+	uint64_t abandoned; /* by an import */
 };
 
 static int32_t copy_items(struct tool *tool, struct tool_source *source, struct checkpoint_writer *writer,
@@ -90,10 +95,15 @@ static int print_result(struct tool *tool, const struct copy *copy, bool exporte
 		buffer_printf(out, "\"%016" PRIx64 "%016" PRIx64 "\"", copy->totals.state_digest.high,
 			      copy->totals.state_digest.low);
 		show_offsets(&object, &copy->meta);
+		if (!exported)
+			object_u64(&object, "abandoned", copy->abandoned);
 		object_end(&object);
 		buffer_append_byte(out, '\n');
 		return tool_print(tool);
 	}
+	if (copy->abandoned)
+		tool_note(tool, "checkpoints of another history were moved to %s/abandoned: %" PRIu64,
+			  tool->checkpoint_dir, copy->abandoned);
 	if (exported)
 		buffer_printf(out, "exported %s to %s", copy->meta.id, file);
 	else
@@ -225,7 +235,14 @@ static int32_t take_up(struct tool *tool, struct checkpoint_store *store, struct
 	char id[CHECKPOINT_ID_BYTES];
 
 	TRY(checkpoint_store_next_id(store, &tool->clock, id, err));
-	return write_copy(tool, copy, checkpoint_store_dir(store), id, err);
+	TRY(write_copy(tool, copy, checkpoint_store_dir(store), id, err));
+	if (checkpoint_store_abandon_others(store, id, &copy->abandoned, err) != SB_OK)
+		return error_prefix(
+			err,
+			"%s was imported, but checkpoints of another history are still beside it; import again "
+			"when this is mended",
+			id);
+	return SB_OK;
 }
 
 static int import_into(struct tool *tool, struct checkpoint_store *store, struct checkpoint_reader *reader)

@@ -40,6 +40,8 @@ def tearDownModule():
 
 
 class Killed(harness.Case):
+    """Every start chooses anew how checkpoints are taken: incremental, as by default, and full ones among them."""
+
     def begin(self, rng, backends, parallelisms):
         return self.start("--backend", rng.choice(backends), "--parallelism", str(rng.choice(parallelisms)), "--input",
                           INPUT, *CDNOW_OPTIONS, "--output", "out", "--checkpoint-interval", "%dms" % rng.randint(5, 30),

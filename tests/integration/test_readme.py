@@ -39,6 +39,8 @@ class Readme(unittest.TestCase):
                                   "--max-events", "3", "--output", "none"],
                                  cwd=directory, check=True, capture_output=True, text=True)
             self.assertIn("Checkpoint created", run.stderr)
+            told = [line for line in run.stderr.splitlines() if "Every checkpoint will be a full one" in line]
+            self.assertEqual(told, ["INFO  Every checkpoint will be a full one: this backend offers nothing else  backend=list"])
 
     def test_links_lead_somewhere(self):
         for page in ("README.md", "docs/architecture.md", "docs/HACKING.md"):

@@ -1,11 +1,14 @@
 /* The checkpoint directory: what is restored, what is set aside, which ids are given, what is removed. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "checkpoint/sweep.h"
 #include "fault/checkpoint_fixture.h"
 
 static struct io io;
@@ -270,6 +273,49 @@ Test(checkpoint_store, one_job_has_the_directory_and_only_it_removes_temporaries
 	checkpoint_store_close(store);
 	cr_assert_eq(checkpoint_store_open(&io, &silent_log, dir, false, true, &store, &err), SB_OK);
 	cr_assert_neq(access(path, F_OK), 0);
+}
+
+static int refuse_checkpoints(struct io *failing, const char *path)
+{
+	(void)failing;
+	if (strstr(path, "/checkpoint-")) {
+		errno = EIO;
+		return -1;
+	}
+	return unlink(path);
+}
+
+/* What a checkpoint needs stays as long as the checkpoint does, whatever the plan was. */
+Test(checkpoint_store, nothing_more_goes_when_a_checkpoint_cannot_be_removed)
+{
+	struct io_ops ops = *io.ops;
+	struct sweep_plan plan = {0};
+	sb_error err = ERROR_INIT;
+	uint64_t removed = 99;
+	char path[256];
+
+	write_checkpoint(1);
+	write_checkpoint(2);
+	snprintf(path, sizeof(path), "%s/shared", dir);
+	cr_assert_eq(mkdir(path, 0700), 0);
+	snprintf(path, sizeof(path), "%s/shared/%064d", dir, 7);
+	file_write(path, "named by none", 13);
+	ops.unlink = refuse_checkpoints;
+	io.ops = &ops;
+	cr_assert_eq(checkpoint_store_collect(store, 1, &removed, &err), SB_OK);
+	cr_assert_eq(removed, 0);
+	cr_assert_eq(count_names(dir, ".json"), 2);
+	cr_assert_eq(access(path, F_OK), 0);
+	io_init_system(&io);
+	cr_assert_eq(sweep_plan_make(store, 1, true, &plan, &err), SB_OK, "%s", err.message);
+	cr_assert_eq(sweep_execute(store, &plan, &removed, &err), SB_OK);
+	cr_assert_eq(removed, 1);
+	cr_assert_eq(plan.count, 4, "two checkpoints, the lock, and a file in shared/");
+	cr_assert(plan.files[0].stays && !plan.files[0].removed && strcmp(plan.files[0].why, "the newest") == 0);
+	cr_assert(!plan.files[1].stays && plan.files[1].removed && strcmp(plan.files[1].id, "checkpoint-1") == 0);
+	cr_assert(plan.files[3].removed && strncmp(plan.files[3].name, "shared/", 7) == 0);
+	cr_assert_neq(access(path, F_OK), 0);
+	sweep_plan_done(&plan);
 }
 
 Test(checkpoint_store, is_not_there_when_nobody_made_it)
