@@ -18,16 +18,6 @@ static char *format_u64_backwards(char *end, uint64_t value)
 	return end;
 }
 
-uint8_t *number_put_u64(uint8_t *out, uint64_t value)
-{
-	char text[24];
-	char *start = format_u64_backwards(text + sizeof(text), value);
-	size_t len = (size_t)(text + sizeof(text) - start);
-
-	memcpy(out, start, len);
-	return out + len;
-}
-
 void number_append_u64(struct buffer *out, uint64_t value)
 {
 	char text[24];

@@ -6,8 +6,6 @@
 
 #include "base/buffer.h"
 
-/* Writes the decimal digits at out, 20 at most; returns their end. */
-uint8_t *number_put_u64(uint8_t *out, uint64_t value);
 void number_append_i64(struct buffer *out, int64_t value);
 void number_append_u64(struct buffer *out, uint64_t value);
 /* The shortest decimal text that reads back as the same double. */

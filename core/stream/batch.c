@@ -43,10 +43,8 @@ void batch_reset(struct batch *batch)
 	batch->barrier = NULL;
 }
 
-bool batch_keep_block(struct batch *batch, struct block *block)
+bool batch_add_block(struct batch *batch, struct block *block)
 {
-	if (batch->block_count && batch->blocks[batch->block_count - 1] == block)
-		return true;
 	if (batch->block_count == batch->block_cap) {
 		uint32_t cap = batch->block_cap ? 2 * batch->block_cap : 8;
 		struct block **grown = realloc(batch->blocks, cap * sizeof(*grown));

@@ -33,7 +33,13 @@ struct batch *batch_new(uint32_t value_count);
 void batch_free(struct batch *batch);
 /* Lets go of blocks and arena, ready to be filled again. */
 void batch_reset(struct batch *batch);
-/* Keeps the block for the batch's life; cheap when it is the one kept last. False when memory is out. */
-bool batch_keep_block(struct batch *batch, struct block *block);
+/* Keeps one more block for the batch's life. False when memory is out. */
+bool batch_add_block(struct batch *batch, struct block *block);
+
+/* The same for one that may be kept already: events come block by block. */
+static inline bool batch_keep_block(struct batch *batch, struct block *block)
+{
+	return (batch->block_count && batch->blocks[batch->block_count - 1] == block) || batch_add_block(batch, block);
+}
 
 #endif

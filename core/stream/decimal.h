@@ -23,6 +23,35 @@ static inline bool is_digit(uint8_t c)
 	return (uint8_t)(c - '0') <= 9;
 }
 
+/* Passes over the digits at p, which it adds to *mantissa: eight bytes at a time, as lanes of one number, while so many
+ * are left. How many of them are digits decides no branch, since in most inputs that is anyone's guess. */
+static inline const uint8_t *decimal_scan_digits(const uint8_t *p, const uint8_t *end, uint64_t *mantissa)
+{
+	static const uint32_t powers[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+
+	while (end - p >= 8) {
+		uint64_t lanes, others;
+		unsigned n;
+
+		memcpy(&lanes, p, 8);
+		lanes ^= UINT64_C(0x3030303030303030); /* digits become 0 to 9 */
+		others = (lanes | (lanes + UINT64_C(0x7676767676767676))) & UINT64_C(0x8080808080808080);
+		n = others ? (unsigned)__builtin_ctzll(others) / 8 : 8;
+		/* To the upper end, with zeros in front; in two steps, because one of 64 bits is none in C. */
+		lanes = lanes << (4 * (8 - n)) << (4 * (8 - n));
+		lanes = (lanes * 10 + (lanes >> 8)) & UINT64_C(0x00ff00ff00ff00ff);
+		lanes = (lanes * 100 + (lanes >> 16)) & UINT64_C(0x0000ffff0000ffff);
+		lanes = (lanes * 10000 + (lanes >> 32)) & UINT64_C(0x00000000ffffffff);
+		*mantissa = *mantissa * powers[n] + lanes;
+		p += n;
+		if (n < 8)
+			return p;
+	}
+	for (; p < end && is_digit(*p); p++)
+		*mantissa = *mantissa * 10 + (uint64_t)(*p - '0');
+	return p;
+}
+
 static inline const uint8_t *decimal_scan_exponent(const uint8_t *p, const uint8_t *end)
 {
 	const uint8_t *first;
@@ -45,15 +74,13 @@ static inline const uint8_t *decimal_scan(const uint8_t *p, const uint8_t *end, 
 	*ret = (struct decimal){.negative = p < end && *p == '-', .integer = true};
 	p += ret->negative;
 	first = p;
-	for (; p < end && is_digit(*p); p++)
-		mantissa = mantissa * 10 + (uint64_t)(*p - '0');
+	p = decimal_scan_digits(p, end, &mantissa);
 	ret->digits = (uint32_t)(p - first);
 	if (ret->digits == 0 || (!leading_zeros && *first == '0' && ret->digits > 1))
 		return NULL;
 	if (p < end && *p == '.') {
 		first = ++p;
-		for (; p < end && is_digit(*p); p++)
-			mantissa = mantissa * 10 + (uint64_t)(*p - '0');
+		p = decimal_scan_digits(p, end, &mantissa);
 		ret->decimals = (uint32_t)(p - first);
 		ret->digits += ret->decimals;
 		ret->integer = false;

@@ -60,6 +60,16 @@ bool fault_set(struct decode_fault *fault, const char *reason, const char *forma
 /* A number for a field; false with a fault. at is its position, for people. */
 bool field_set_number(const struct decode_field *field, const struct decimal *number, size_t at, sb_value *ret_value,
 		      struct decode_fault *fault);
+/* The same, without a call in the most common case. */
+static inline bool field_take_number(const struct decode_field *field, const struct decimal *number, size_t at,
+				     sb_value *ret_value, struct decode_fault *fault)
+{
+	if (field->type != SB_TYPE_F64 || !decimal_to_f64(number, &ret_value->as.f64))
+		return field_set_number(field, number, at, ret_value, fault);
+	ret_value->len = 0;
+	return true;
+}
+
 bool field_set_time_text(const struct decode_field *field, sb_slice text, size_t at, sb_value *ret_value,
 			 struct decode_fault *fault);
 bool field_wrong_type(const struct decode_field *field, const char *found, size_t at, struct decode_fault *fault);

@@ -8,19 +8,19 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
+#include "base/digits.h"
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/json_write.h"
 #include "base/number.h"
 #include "base/slice.h"
 #include "stream/decode_time.h"
 
-#if defined(__SSE2__) && !defined(SBHOST_PORTABLE)
-#include <emmintrin.h>
-#endif
-
 #define VALUE_MAX_BYTES 40 /* the longest value but a string or a fixed number */
 #define FIXED_MAX_BYTES 340 /* the largest double with 17 decimals */
+#define STRAY_MAX_BYTES 32 /* whole stores go so far behind the end of a line */
+#define SECOND_BYTES 21 /* "2024-11-09T15:20:23. with its quote */
+#define CHUNK_BYTES 32 /* the template is copied in such */
 #define ESCAPED_MAX_BYTES 6 /* \u0000 */
 #define DECIMALS_MAX 17
 
@@ -35,11 +35,42 @@ struct encode_field {
 struct encoder {
 	struct encode_field *fields;
 	uint64_t field_count;
+	uint32_t *strings; /* which of them are strings */
+	uint64_t string_count;
+	/* The last time as text: most times of a stream are of the same second as the one before. */
+	int64_t second_begin_ms;
+	uint8_t second_text[SECOND_BYTES];
 	struct buffer text;
 	size_t fixed_bytes; /* of a line, all strings empty */
 };
 
 /* ---- making the template ---- */
+
+/* From the quote to the point. The fields of "YYYYMMDD" and "hhmmss" are split into digits together, as one number. */
+static void put_second(uint8_t *out, int64_t ms)
+{
+	/* The calendar of 400 years counted from March of the year -400, so that the leap day is the last of its year. */
+	uint64_t shifted_ms = (uint64_t)(ms + INT64_C(86400000) * (719468 + 146097));
+	uint32_t z = (uint32_t)(shifted_ms / 86400000), seconds = (uint32_t)(shifted_ms % 86400000) / 1000;
+	uint32_t era = z / 146097, day_of_era = z % 146097;
+	uint32_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+	uint32_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+	uint32_t shifted = (5 * day_of_year + 2) / 153;
+	uint32_t month = shifted < 10 ? shifted + 3 : shifted - 9;
+	uint32_t year = year_of_era + era * 400 - 400 + (month <= 2);
+	uint32_t day = day_of_year - (153 * shifted + 2) / 5 + 1;
+	uint8_t date[8], time[8];
+
+	digits_put8(date, year * 10000 + month * 100 + day);
+	digits_put8(time, seconds / 3600 * 1000000 + seconds / 60 % 60 * 10000 + seconds % 60 * 100);
+	memcpy(out, "\"0000-00-00T00:00:00.", SECOND_BYTES);
+	memcpy(out + 1, date, 4);
+	memcpy(out + 6, date + 4, 2);
+	memcpy(out + 9, date + 6, 2);
+	memcpy(out + 12, time, 2);
+	memcpy(out + 15, time + 2, 2);
+	memcpy(out + 18, time + 4, 2);
+}
 
 static void free_encoder(struct encoder **encoder)
 {
@@ -69,13 +100,20 @@ int32_t encoder_new(const sb_field *fields, uint64_t field_count, struct encoder
 	if (!e)
 		return error_no_memory(err);
 	e->fields = calloc(field_count + 1, sizeof(*e->fields));
-	if (!e->fields)
+	e->strings = calloc(field_count + 1, sizeof(*e->strings));
+	if (!e->fields || !e->strings)
 		return error_no_memory(err);
 	e->field_count = field_count;
-	for (uint64_t i = 0; i < field_count; i++)
+	for (uint64_t i = 0; i < field_count; i++) {
 		add_field(e, &e->fields[i], &fields[i], i == 0);
+		if (fields[i].type == SB_TYPE_STRING)
+			e->strings[e->string_count++] = (uint32_t)i;
+	}
+	put_second(e->second_text, 0);
+	e->fixed_bytes += e->text.len + sizeof("{}\n") + STRAY_MAX_BYTES;
+	for (unsigned i = 0; i < CHUNK_BYTES; i++)
+		buffer_append_byte(&e->text, 0); /* the last chunk is read whole, too */
 	TRY(buffer_check(&e->text, err));
-	e->fixed_bytes += e->text.len + 8; /* and "{}\n" */
 	*ret_encoder = TAKE(e);
 	return SB_OK;
 }
@@ -86,6 +124,7 @@ void encoder_free(struct encoder *encoder)
 		return;
 	buffer_done(&encoder->text);
 	free(encoder->fields);
+	free(encoder->strings);
 	free(encoder);
 }
 
@@ -94,16 +133,9 @@ void encoder_free(struct encoder *encoder)
 static uint8_t *put_i64(uint8_t *out, int64_t value)
 {
 	if (value >= 0)
-		return number_put_u64(out, (uint64_t)value);
+		return digits_put(out, (uint64_t)value);
 	*out++ = '-';
-	return number_put_u64(out, 0 - (uint64_t)value);
-}
-
-static uint8_t *put_digits(uint8_t *out, uint64_t value, unsigned count)
-{
-	for (unsigned i = count; i-- > 0; value /= 10)
-		out[i] = (uint8_t)('0' + value % 10);
-	return out + count;
+	return digits_put(out, 0 - (uint64_t)value);
 }
 
 /* Through a buffer on the out side: for what the fast paths leave. */
@@ -154,11 +186,11 @@ static uint8_t *put_fixed(uint8_t *out, double value, int32_t decimals)
 	power = powers[decimals];
 	if (signbit(value))
 		*out++ = '-';
-	out = number_put_u64(out, scaled / power);
+	out = digits_put(out, scaled / power);
 	if (decimals == 0)
 		return out;
 	*out++ = '.';
-	return put_digits(out, scaled % power, (unsigned)decimals);
+	return digits_put_last(out, (uint32_t)(scaled % power), (unsigned)decimals);
 }
 
 /* Sums of money are multiples of a hundredth. Such a number of at most 15 digits that reads back as value is its shortest
@@ -166,50 +198,35 @@ static uint8_t *put_fixed(uint8_t *out, double value, int32_t decimals)
 static uint8_t *put_shortest(uint8_t *out, double value)
 {
 	double magnitude = fabs(value);
-	uint64_t hundredths;
+	int64_t hundredths;
 
 	if (!(magnitude < 1e13))
 		return put_number_slowly(out, value, -1);
-	hundredths = (uint64_t)(magnitude * 100.0 + 0.5);
+	hundredths = (int64_t)(magnitude * 100.0 + 0.5);
 	if ((double)hundredths / 100.0 != magnitude || (hundredths == 0 && signbit(value)))
 		return put_number_slowly(out, value, -1);
 	if (value < 0)
 		*out++ = '-';
-	out = number_put_u64(out, hundredths / 100);
+	out = digits_put(out, (uint64_t)hundredths / 100);
 	if (hundredths % 100) {
 		*out++ = '.';
-		out = put_digits(out, hundredths % 100, 2);
+		out = digits_put_last(out, (uint32_t)(hundredths % 100), 2);
 		out -= out[-1] == '0';
 	}
 	return out;
 }
 
-static uint8_t *put_time(uint8_t *out, int64_t ms)
+static uint8_t *put_time(struct encoder *e, uint8_t *out, int64_t ms)
 {
-	int64_t days = ms >= 0 ? ms / 86400000 : -((86399999 - ms) / 86400000);
-	uint64_t of_day = (uint64_t)(ms - days * 86400000);
-	/* The calendar of 400 years counted from March 0000, so that the leap day is the last of its year. */
-	uint64_t z = (uint64_t)(days + 719468 + 146097), era = z / 146097, day_of_era = z % 146097;
-	uint64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-	uint64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-	uint64_t shifted = (5 * day_of_year + 2) / 153;
-	uint64_t month = shifted < 10 ? shifted + 3 : shifted - 9;
-	uint64_t year = year_of_era + era * 400 - 400 + (month <= 2);
+	int64_t in_second = ms - e->second_begin_ms;
 
-	*out++ = '"';
-	out = put_digits(out, year, 4);
-	*out++ = '-';
-	out = put_digits(out, month, 2);
-	*out++ = '-';
-	out = put_digits(out, day_of_year - (153 * shifted + 2) / 5 + 1, 2);
-	*out++ = 'T';
-	out = put_digits(out, of_day / 3600000, 2);
-	*out++ = ':';
-	out = put_digits(out, of_day / 60000 % 60, 2);
-	*out++ = ':';
-	out = put_digits(out, of_day / 1000 % 60, 2);
-	*out++ = '.';
-	out = put_digits(out, of_day % 1000, 3);
+	if (in_second < 0 || in_second >= 1000) {
+		in_second = (ms - TIME_MIN_MS) % 1000; /* the smallest is a whole second */
+		e->second_begin_ms = ms - in_second;
+		put_second(e->second_text, e->second_begin_ms);
+	}
+	memcpy(out, e->second_text, SECOND_BYTES);
+	out = digits_put_last(out + SECOND_BYTES, (uint32_t)in_second, 3);
 	*out++ = 'Z';
 	*out++ = '"';
 	return out;
@@ -232,24 +249,55 @@ static uint8_t *put_escape(uint8_t *out, uint8_t c)
 	return out + 5;
 }
 
-/* Copies what needs no escape, 16 bytes at a time while there are so many; the number of bytes copied. */
+static inline uint64_t two_halves(const uint8_t *a, const uint8_t *b)
+{
+	uint32_t low, high;
+
+	memcpy(&low, a, 4);
+	memcpy(&high, b, 4);
+	return (uint64_t)high << 32 | low;
+}
+
+static inline void put_two_halves(uint8_t *a, uint8_t *b, uint64_t word)
+{
+	uint32_t low = (uint32_t)word, high = (uint32_t)(word >> 32);
+
+	memcpy(a, &low, 4);
+	memcpy(b, &high, 4);
+}
+
+/* Copies what needs no escape, in large steps while there is room for them; the number of bytes copied. The last step
+ * goes over the end of the one before, so that a text of eight bytes or more needs no loop over single ones. */
 static size_t copy_plain(uint8_t *out, const uint8_t *in, size_t len)
 {
+	uint64_t word;
 	size_t i = 0;
 
-#if defined(__SSE2__) && !defined(SBHOST_PORTABLE)
+#if JSON_TEXT_SSE2
 	for (; i + 16 <= len; i += 16) {
-		__m128i bytes = _mm_loadu_si128((const __m128i *)(in + i));
-		__m128i special = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')),
-					       _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
-
-		special = _mm_or_si128(special, _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20)));
-		_mm_storeu_si128((__m128i *)(out + i), bytes);
-		if (_mm_movemask_epi8(special))
+		memcpy(out + i, in + i, 16);
+		if (json_special_mask(in + i))
 			break;
 	}
 #endif
-	for (; i < len && in[i] >= 0x20 && in[i] < 0x80 && in[i] != '"' && in[i] != '\\'; i++)
+	for (; i + 8 <= len; i += 8) {
+		memcpy(&word, in + i, 8);
+		memcpy(out + i, &word, 8);
+		if (json_special_word(word))
+			break;
+	}
+	if (len >= 8 && i + 8 > len) {
+		memcpy(&word, in + len - 8, 8);
+		memcpy(out + len - 8, &word, 8);
+		if (!json_special_word(word))
+			return len;
+	} else if (len >= 4 && len < 8) {
+		word = two_halves(in, in + len - 4);
+		put_two_halves(out, out + len - 4, word);
+		if (!json_special_word(word))
+			return len;
+	}
+	for (; i < len && !json_is_special(in[i]); i++)
 		out[i] = in[i];
 	return i;
 }
@@ -298,7 +346,8 @@ static int32_t put_null(uint8_t **out, const struct encode_field *field, sb_erro
 	return SB_OK;
 }
 
-static int32_t put_value(uint8_t **out, const struct encode_field *field, const sb_value *value, sb_error *err)
+static int32_t put_value(struct encoder *e, uint8_t **out, const struct encode_field *field, const sb_value *value,
+			 sb_error *err)
 {
 	uint8_t *end;
 
@@ -325,7 +374,7 @@ static int32_t put_value(uint8_t **out, const struct encode_field *field, const 
 	case SB_TYPE_TIME:
 		if (value->as.i64 < TIME_MIN_MS || value->as.i64 > TIME_MAX_MS)
 			return refuse(field, "the time is beyond the years 0000 to 9999", err);
-		end = put_time(*out, value->as.i64);
+		end = put_time(e, *out, value->as.i64);
 		break;
 	default:
 		end = put_i64(*out, value->as.i64);
@@ -334,18 +383,27 @@ static int32_t put_value(uint8_t **out, const struct encode_field *field, const 
 	return SB_OK;
 }
 
+static inline uint8_t *put_text(uint8_t *out, const uint8_t *text, size_t len)
+{
+	for (size_t i = 0; i < len; i += CHUNK_BYTES)
+		memcpy(out + i, text + i, CHUNK_BYTES);
+	return out + len;
+}
+
 /* The longest that a line of these values can become. */
 static size_t bound(const struct encoder *e, const sb_value *values)
 {
 	size_t bytes = e->fixed_bytes;
 
-	for (uint64_t i = 0; i < e->field_count; i++)
-		if (e->fields[i].type == SB_TYPE_STRING && values[i].len != SB_NULL)
-			bytes += values[i].len * ESCAPED_MAX_BYTES;
+	for (uint64_t i = 0; i < e->string_count; i++) {
+		uint64_t len = values[e->strings[i]].len;
+
+		bytes += len == SB_NULL ? 0 : len * ESCAPED_MAX_BYTES;
+	}
 	return bytes;
 }
 
-int32_t encoder_append(const struct encoder *encoder, const sb_value *values, struct buffer *out, sb_error *err)
+int32_t encoder_append(struct encoder *encoder, const sb_value *values, struct buffer *out, sb_error *err)
 {
 	uint8_t *start = buffer_reserve(out, bound(encoder, values));
 	uint8_t *at = start;
@@ -357,9 +415,8 @@ int32_t encoder_append(const struct encoder *encoder, const sb_value *values, st
 	for (uint64_t i = 0; i < encoder->field_count; i++) {
 		const struct encode_field *field = &encoder->fields[i];
 
-		memcpy(at, encoder->text.data + field->text_at, field->text_len);
-		at += field->text_len;
-		TRY(put_value(&at, field, &values[i], err));
+		at = put_text(at, encoder->text.data + field->text_at, field->text_len);
+		TRY(put_value(encoder, &at, field, &values[i], err));
 	}
 	*at++ = '}';
 	*at++ = '\n';

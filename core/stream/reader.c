@@ -26,6 +26,8 @@ struct reader {
 	sb_value *values; /* of the record at hand */
 	struct arena arena; /* for its unescaped strings */
 	uint32_t key_field, time_field; /* time_field == UINT32_MAX: the operator has none */
+	bool key_is_text; /* else a number, whose digits are the key */
+	uint64_t decoded; /* what is told of it in r->p->decoded lags behind within a turn */
 	int64_t next_tick_ns;
 	uint32_t turn; /* the partition that is next */
 };
@@ -108,21 +110,22 @@ static bool adopt_strings(struct reader *r, struct batch *batch, const struct so
 	return true;
 }
 
-static sb_slice key_of(struct reader *r, char *number, size_t number_size)
+/* The key's bytes: they stay where they are, or are written to number. */
+static sb_slice key_of(const struct reader *r, char *number, size_t number_size)
 {
 	const sb_value *value = &r->values[r->key_field];
 
-	if (r->p->config.operator->inputs[r->key_field].type == SB_TYPE_STRING)
+	if (r->key_is_text)
 		return slice_of(value->as.ptr, value->len);
 	snprintf(number, number_size, "%lld", (long long)value->as.i64);
 	return slice_of_text(number);
 }
 
-static bool set_key(struct reader *r, struct batch *batch, sb_event *event, sb_slice key)
+static bool set_key(const struct reader *r, struct batch *batch, sb_event *event, sb_slice key)
 {
 	uint8_t *copy;
 
-	if (r->p->config.operator->inputs[r->key_field].type == SB_TYPE_STRING) {
+	if (r->key_is_text) {
 		const sb_value *value = &event->values[r->key_field];
 
 		event->key = slice_of(value->as.ptr, value->len);
@@ -148,7 +151,8 @@ static int64_t event_clock(struct reader *r, struct partition *partition)
 }
 
 /* Puts the decoded record into the batch of its task. */
-static int32_t route(struct reader *r, struct partition *partition, const struct source_record *record, sb_error *err)
+static int32_t route(struct reader *r, struct partition *partition, const struct source_record *record, bool unescaped,
+		     sb_error *err)
 {
 	char number[24];
 	sb_slice key = key_of(r, number, sizeof(number));
@@ -165,11 +169,12 @@ static int32_t route(struct reader *r, struct partition *partition, const struct
 		return SB_OK; /* closing */
 	event = &batch->events[batch->count];
 	values = batch->values + (size_t)batch->count * batch->value_count;
-	memcpy(values, r->values, batch->value_count * sizeof(*values));
+	for (uint32_t i = 0; i < batch->value_count; i++)
+		values[i] = r->values[i];
 	event->values = values;
 	event->clock_ms = event_clock(r, partition);
 	batch->hashes[batch->count] = hash;
-	if (!batch_keep_block(batch, record->block) || !adopt_strings(r, batch, record, values) ||
+	if (!batch_keep_block(batch, record->block) || (unescaped && !adopt_strings(r, batch, record, values)) ||
 	    !set_key(r, batch, event, key))
 		return error_no_memory(err);
 	if (++batch->count == BATCH_EVENTS)
@@ -193,42 +198,49 @@ static int32_t refuse(struct reader *r, const struct partition *partition, const
 	return dead_letter_write(p->config.dead_letters, partition->name, record, fault, err);
 }
 
-static bool has_long_key(const struct reader *r)
+/* A record that is not even tried, or whose event cannot be stored: true, with the fault. */
+static bool is_too_large(const struct reader *r, const struct source_record *record, enum decode_result result,
+			 struct decode_fault *fault)
 {
-	return r->p->config.operator->inputs[r->key_field].type == SB_TYPE_STRING && r->values[r->key_field].len>
-		KEY_BYTES_MAX;
+	if (record->oversize)
+		*fault = (struct decode_fault){.reason = "too-large", .detail = "the record is longer than 1 MiB"};
+	else if (result == DECODE_EVENT && r->key_is_text && r->values[r->key_field].len > KEY_BYTES_MAX)
+		*fault = (struct decode_fault){.reason = "too-large", .detail = "the key is longer than 64 KiB"};
+	else
+		return false;
+	return true;
 }
 
 static int32_t take_record(struct reader *r, struct partition *partition, const struct source_record *record,
 			   sb_error *err)
 {
-	struct decode_fault fault = {.reason = "too-large", .detail = "the record is longer than 1 MiB"};
+	const uint8_t *arena_before = r->arena.at;
+	struct decode_fault fault; /* large: filled only when there is one */
 	enum decode_result result = DECODE_BAD;
+	bool unescaped;
 
 	if (!record->oversize)
 		result = decoder_decode(partition->decoder, record->bytes, &r->arena, r->values, &fault);
-	if (result == DECODE_EVENT && has_long_key(r)) {
-		fault = (struct decode_fault){.reason = "too-large", .detail = "the key is longer than 64 KiB"};
+	unescaped = r->arena.at != arena_before;
+	if (is_too_large(r, record, result, &fault))
 		result = DECODE_BAD;
-	}
 	if (result == DECODE_EVENT) {
-		TRY(route(r, partition, record, err));
-		atomic_fetch_add_explicit(&r->p->decoded, 1, memory_order_relaxed);
+		TRY(route(r, partition, record, unescaped, err));
+		r->decoded++;
 	} else if (result == DECODE_BAD) {
 		TRY(refuse(r, partition, record, &fault, err));
 	} else if (result == DECODE_NO_MEMORY) {
 		return error_no_memory(err);
 	}
-	arena_reset(&r->arena);
+	if (unescaped)
+		arena_reset(&r->arena);
 	partition->offset = record->next_offset;
 	return SB_OK;
 }
 
 static bool reached_limit(const struct reader *r)
 {
-	uint64_t limit = r->p->config.max_events;
-
-	return limit && atomic_load_explicit(&r->p->decoded, memory_order_relaxed) >= limit;
+	return r->p->config.max_events && r->decoded >= r->p->config.max_events;
 }
 
 /* One partition's turn; *ret_records says how many records it gave. */
@@ -249,6 +261,7 @@ static int32_t take_turn(struct reader *r, struct partition *partition, uint32_t
 			break;
 		TRY(take_record(r, partition, &record, err));
 	}
+	atomic_store_explicit(&r->p->decoded, r->decoded, memory_order_relaxed);
 	atomic_store_explicit(&r->p->positions[partition - r->p->config.partitions], partition->offset,
 			      memory_order_relaxed);
 	*ret_records = n;
@@ -396,6 +409,7 @@ static int32_t init(struct reader *r, struct pipeline *p, sb_error *err)
 		if (p->config.operator->inputs[i].flags & SB_FIELD_EVENT_TIME)
 			r->time_field = i;
 	}
+	r->key_is_text = p->config.operator->inputs[r->key_field].type == SB_TYPE_STRING;
 	return SB_OK;
 }
 

@@ -11,6 +11,7 @@
 #include <sys/random.h>
 
 #include "base/cleanup.h"
+#include "base/digits.h"
 #include "base/number.h"
 #include "base/slice.h"
 #include "stream/source_private.h"
@@ -117,15 +118,15 @@ static size_t write_event(struct generator *g, int64_t event, uint8_t *start)
 	uint8_t *out = start;
 
 	out = PUT(out, "{\"user_id\":\"user-");
-	out = number_put_u64(out, 1 + draw(g, event, 1, (uint64_t)g->config.users));
+	out = digits_put(out, 1 + draw(g, event, 1, (uint64_t)g->config.users));
 	out = PUT(out, "\",\"amount\":");
-	out = number_put_u64(out, cents / 100);
+	out = digits_put(out, cents / 100);
 	*out++ = '.';
 	out = put_two(out, cents % 100);
 	out = PUT(out, ",\"timestamp\":\"");
 	out = put_time(g, out, event);
 	out = PUT(out, "\",\"product_id\":\"product-");
-	out = number_put_u64(out, 1 + draw(g, event, 3, PRODUCTS));
+	out = digits_put(out, 1 + draw(g, event, 3, PRODUCTS));
 	out = PUT(out, "\"}\n");
 	return (size_t)(out - start);
 }
