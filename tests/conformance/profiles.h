@@ -16,6 +16,7 @@ struct profile {
 
 extern const struct profile profile_memory;
 extern const struct profile profile_example; /* docs/examples/list_backend.c */
+extern const struct profile profile_lmdb;
 extern const struct profile profile_rocksdb;
 /* Tiny write buffers and files, so that entries are found on disk and compactions run. */
 extern const struct profile profile_rocksdb_files;
