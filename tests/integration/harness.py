@@ -230,6 +230,12 @@ def backends():
     return ["memory", "rocksdb"] if HAVE_ROCKSDB else ["memory"]
 
 
+def every_backend():
+    """Those that come with sbhost and that this build has."""
+    return backends() + [name for name in ("lmdb",)
+                         if os.path.exists(os.path.join(BUILD, "plugins", "lib%s_backend.so" % name))]
+
+
 needs_rocksdb = unittest.skipUnless(HAVE_ROCKSDB, NO_ROCKSDB)
 
 

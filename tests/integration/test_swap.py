@@ -27,7 +27,7 @@ class Swap(harness.Case):
 
     def check_branches_agree(self, first):
         self.run_branch("first", first, 1, "--max-events", "2500")
-        branches = [(backend, parallelism) for backend in ("memory", "rocksdb") for parallelism in (1, 2)]
+        branches = [(backend, parallelism) for backend in harness.every_backend() for parallelism in (1, 2)]
         seen = []
         for backend, parallelism in branches:
             branch = "%s-%d" % (backend, parallelism)
@@ -43,13 +43,11 @@ class Swap(harness.Case):
         for line in seen[0][1]:
             self.assertEqual(json.loads(line)["expiry_ms"], NOW_MS + 86400000)
 
-    @needs_rocksdb
-    def test_branches_from_a_memory_checkpoint_agree(self):
-        self.check_branches_agree("memory")
-
-    @needs_rocksdb
-    def test_branches_from_a_rocksdb_checkpoint_agree(self):
-        self.check_branches_agree("rocksdb")
+    def test_branches_from_a_checkpoint_of_any_backend_agree(self):
+        for first in harness.every_backend():
+            with self.subTest(first=first):
+                self.setUp()
+                self.check_branches_agree(first)
 
     @needs_rocksdb
     def test_there_and_back_changes_nothing(self):

@@ -1,0 +1,91 @@
+"""The backends beyond memory and RocksDB: a job on each agrees with the oracle, whatever ends it, whatever it is swapped with."""
+
+import sys
+
+sys.dont_write_bytecode = True
+
+import random
+import time
+import unittest
+
+import harness
+import modes
+from harness import CDNOW_OPTIONS, events
+from oracle import Oracle, read_blank_separated
+
+EVENTS = 120000
+SEED = 20241125
+START_MS = 1700000000123
+HOUR_MS = 3600000
+
+
+class Jobs:
+    """What each backend is put through; NAME is its own."""
+
+    NAME = None
+
+    def setUp(self):
+        super().setUp()
+        if self.NAME not in harness.every_backend():
+            self.skipTest("Skipping %s test (not available): docs/dependencies.md names its package" % self.NAME)
+
+    def backend(self, name=None):
+        return ["--backend", name or self.NAME]
+
+    def input(self):
+        harness.write_cdnow_like(self.path("in.txt"), EVENTS, 3000, SEED)
+        return Oracle(read_blank_separated(self.path("in.txt")))
+
+    def arguments(self, *more):
+        return [*self.backend(), "--input", "in.txt", *CDNOW_OPTIONS, "--output", "out", *more]
+
+    def test_state_and_output_are_what_the_oracle_says(self):
+        oracle = self.input()
+        for tasks, cache in ((1, "0"), (2, "64KiB"), (1, "256MiB")):
+            with self.subTest(tasks=tasks, cache=cache):
+                where = "checkpoints-%d-%s" % (tasks, cache)
+                self.sbhost(*self.arguments("--parallelism", str(tasks), "--cache-size", cache, "--checkpoint-dir", where,
+                                            "--checkpoint-interval", "20ms", "--state-dir", where + "-state", "--output",
+                                            "out-" + where))
+                oracle.check_export(self.export("--checkpoint-dir", where))
+                oracle.check_output(self.path("out-" + where), ordered=tasks == 1)
+
+    def test_killed_and_restored_with_one_task_and_then_two(self):
+        oracle = self.input()
+        rng = random.Random(SEED)
+        kills = 0
+        for tasks in (1, 1, 2, 2, 1, 2):
+            job = self.start(*self.arguments("--parallelism", str(tasks), "--checkpoint-interval", "5ms", "--cache-size",
+                                             rng.choice(["0", "64KiB", "256MiB"])))
+            job.saw("Checkpoint created")
+            time.sleep(rng.random() * 0.02)  # not to wait for something: to strike at any moment
+            kills += job.kill()
+        done = self.sbhost(*self.arguments("--parallelism", "2"))
+        self.assertNotIn("ERROR", done.err)
+        harness.note("%s: %d kills" % (self.id(), kills))
+        oracle.check_export(self.export())
+        oracle.check_output(self.path("out"), ordered=False)
+
+    def test_expiry_is_kept_to_the_millisecond_by_swaps_and_restarts(self):
+        self.write("clock", str(START_MS))
+        env = {"SBHOST_FAKE_CLOCK_FILE": self.path("clock")}
+        expected = {}
+        bought = ""
+        for turn, name in enumerate([self.NAME, "memory", self.NAME, self.NAME, "memory", self.NAME]):
+            now_ms = START_MS + turn * (HOUR_MS // 2 + 1)
+            modes.set_clock(self.path("clock"), now_ms)
+            bought += events(("user-%d" % turn, "1.5", 1), ("kept", "2.5", 2))
+            self.write("in.ndjson", bought)
+            self.sbhost(*self.backend(name), "--parallelism", str(1 + turn % 2), "--input", "in.ndjson", "--output", "none",
+                        "--ttl", "1h", env=env)
+            expected = {user: expiry for user, expiry in expected.items() if expiry > now_ms}
+            expected.update({"user-%d" % turn: now_ms + HOUR_MS, "kept": now_ms + HOUR_MS})
+            self.assertEqual({key: entry["expiry_ms"] for key, entry in self.profiles().items()}, expected)
+
+
+class Lmdb(Jobs, harness.Case):
+    NAME = "lmdb"
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
