@@ -21,7 +21,7 @@
 #include "lmdb_private.h"
 
 #define READERS_MAX 1024u
-#define MAP_BYTES_ENOUGH ((uint64_t)(64 * MIB)) /* without so much we do not begin */
+#define MAP_BYTES_MODEST ((uint64_t)(64 * MIB))
 
 /* A new instance must not take up what an older one left: its moment is not the checkpoint's. */
 static int32_t check_empty(const struct sb_backend *backend, sb_error *err)
@@ -65,16 +65,15 @@ static int try_open(struct sb_backend *backend)
 	return result;
 }
 
-/* Takes less when so many addresses are not to be had. */
+/* Where addresses are limited we take few, and leave the rest to the process: it will need them. */
 static int open_map(struct sb_backend *backend)
 {
 	int result = try_open(backend);
 
-	while (result == ENOMEM && backend->map_bytes / 2 >= MAP_BYTES_ENOUGH) {
-		backend->map_bytes /= 2;
-		result = try_open(backend);
-	}
-	return result;
+	if (result != ENOMEM || backend->map_bytes <= MAP_BYTES_MODEST)
+		return result;
+	backend->map_bytes = MAP_BYTES_MODEST;
+	return try_open(backend);
 }
 
 static int open_databases(struct sb_backend *backend)

@@ -39,7 +39,7 @@ void maintain_saw_put(struct sb_backend *backend, int64_t expiry_ms)
 /* Keys are kept by where they begin, since bytes may move. */
 static bool note(struct expired *expired, sb_slice key)
 {
-	if (expired->room - expired->used < key.len) {
+	if (!expired->bytes || expired->room - expired->used < key.len) {
 		size_t room = 2 * (expired->used + key.len);
 		uint8_t *bytes = realloc(expired->bytes, room);
 
