@@ -3,65 +3,70 @@
  * Every start empties the state directory and cuts outputs to their length: a checkpoint or an input that lies in the one, or is the
  * other, would be gone. Files are compared by what they are (a link has another name), and where there is none yet,
  * by where they would be. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "host/job_private.h"
 
-/* The absolute path without links, as far as it exists; what does not exist yet follows as it is. NULL: no memory, or no way there. */
-static char *resolve(const char *path)
+/* The absolute path without links, as far as it exists; what does not exist yet follows as it is. */
+static int32_t resolve(struct io *io, const char *path, char **ret_real, sb_error *err)
 {
-	char *real = realpath(path, NULL);
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
 	AUTO(free_memory) char *parent = NULL;
 	AUTO(free_memory) char *real_parent = NULL;
-	const char *name;
-	const char *slash;
 
-	if (real || errno != ENOENT || !*path)
-		return real;
-	slash = strrchr(path, '/');
-	name = slash ? slash + 1 : path;
-	if (!slash)
-		parent = strdup(".");
-	else
-		parent = slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
-	real_parent = parent ? resolve(parent) : NULL;
-	if (!real_parent)
-		return NULL;
-	return asprintf(&real, "%s/%s", strcmp(real_parent, "/") == 0 ? "" : real_parent, name) < 0 ? NULL : real;
+	TRY(io_real_path(io, path, ret_real, err));
+	if (*ret_real)
+		return SB_OK;
+	parent = !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+	if (!parent)
+		return error_no_memory(err);
+	if (strcmp(parent, path) == 0)
+		return error_set(err, SB_ERR_CONFIG,
+				 "the working directory is gone; start from one that is there, or use absolute paths");
+	TRY(resolve(io, parent, &real_parent, err));
+	if (asprintf(ret_real, "%s/%s", strcmp(real_parent, "/") == 0 ? "" : real_parent, name) < 0) {
+		*ret_real = NULL;
+		return error_no_memory(err);
+	}
+	return SB_OK;
 }
 
-static bool lies_in(const char *path, const char *dir)
+static int32_t lies_in(struct io *io, const char *path, const char *dir, bool *ret_lies, sb_error *err)
 {
-	AUTO(free_memory) char *real_path = resolve(path);
-	AUTO(free_memory) char *real_dir = resolve(dir);
-	size_t len = real_dir ? strlen(real_dir) : 0;
+	AUTO(free_memory) char *real_path = NULL;
+	AUTO(free_memory) char *real_dir = NULL;
+	size_t len;
 
-	return real_path && real_dir && strncmp(real_path, real_dir, len) == 0 &&
-	       (real_path[len] == '/' || real_path[len] == 0 || strcmp(real_dir, "/") == 0);
+	TRY(resolve(io, path, &real_path, err));
+	TRY(resolve(io, dir, &real_dir, err));
+	len = strlen(real_dir);
+	*ret_lies = strncmp(real_path, real_dir, len) == 0 &&
+		    (real_path[len] == '/' || real_path[len] == 0 || strcmp(real_dir, "/") == 0);
+	return SB_OK;
 }
 
 /* Devices and pipes may well be both. */
-static bool is_same_file(const char *a, const char *b)
+static int32_t is_same_file(struct io *io, const char *a, const char *b, bool *ret_same, sb_error *err)
 {
 	AUTO(free_memory) char *real_a = NULL;
 	AUTO(free_memory) char *real_b = NULL;
 	struct stat of_a, of_b;
-	bool has_a = stat(a, &of_a) == 0;
-	bool has_b = stat(b, &of_b) == 0;
+	bool has_a = false, has_b = false;
 
-	if (has_a && has_b)
-		return S_ISREG(of_a.st_mode) && of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
+	TRY(io_stat(io, a, &of_a, &has_a, err));
+	TRY(io_stat(io, b, &of_b, &has_b, err));
+	*ret_same = has_a && has_b && S_ISREG(of_a.st_mode) && of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
 	if (has_a || has_b)
-		return false;
-	real_a = resolve(a);
-	real_b = resolve(b);
-	return real_a && real_b && strcmp(real_a, real_b) == 0;
+		return SB_OK;
+	TRY(resolve(io, a, &real_a, err));
+	TRY(resolve(io, b, &real_b, err));
+	*ret_same = strcmp(real_a, real_b) == 0;
+	return SB_OK;
 }
 
 static bool is_file(const char *output)
@@ -71,7 +76,10 @@ static bool is_file(const char *output)
 
 static int32_t check_outside(const struct job_config *config, const char *option, const char *path, sb_error *err)
 {
-	if (!lies_in(path, config->state_dir))
+	bool lies = false;
+
+	TRY(lies_in(config->io, path, config->state_dir, &lies, err));
+	if (!lies)
 		return SB_OK;
 	return error_set(
 		err, SB_ERR_CONFIG,
@@ -81,11 +89,16 @@ static int32_t check_outside(const struct job_config *config, const char *option
 
 static int32_t check_no_input(const struct job_config *config, const char *option, const char *path, sb_error *err)
 {
-	for (uint64_t i = 0; i < config->input_count; i++)
-		if (config->inputs[i].kind == SOURCE_FILE && is_same_file(path, config->inputs[i].path))
+	for (uint64_t i = 0; i < config->input_count; i++) {
+		bool same = false;
+
+		if (config->inputs[i].kind == SOURCE_FILE)
+			TRY(is_same_file(config->io, path, config->inputs[i].path, &same, err));
+		if (same)
 			return error_set(err, SB_ERR_CONFIG,
 					 "%s %s is the input %s, which would be overwritten; choose another file",
 					 option, path, config->inputs[i].path);
+	}
 	return SB_OK;
 }
 
@@ -99,14 +112,17 @@ static int32_t check_output(const struct job_config *config, const char *option,
 
 int32_t check_paths(const struct job_config *config, sb_error *err)
 {
+	bool same = false;
+
 	TRY(check_outside(config, "--checkpoint-dir", config->checkpoint_dir, err));
 	for (uint64_t i = 0; i < config->input_count; i++)
 		if (config->inputs[i].kind == SOURCE_FILE)
 			TRY(check_outside(config, "--input", config->inputs[i].path, err));
 	TRY(check_output(config, "--output", config->output, err));
 	TRY(check_output(config, "--dead-letter", config->dead_letters, err));
-	if (is_file(config->output) && is_file(config->dead_letters) &&
-	    is_same_file(config->output, config->dead_letters))
+	if (is_file(config->output) && is_file(config->dead_letters))
+		TRY(is_same_file(config->io, config->output, config->dead_letters, &same, err));
+	if (same)
 		return error_set(err, SB_ERR_CONFIG, "--dead-letter %s and --output %s are one file; choose two",
 				 config->dead_letters, config->output);
 	return SB_OK;

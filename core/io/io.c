@@ -132,18 +132,39 @@ int32_t io_stat_fd(struct io *io, int fd, struct stat *ret, const char *path, sb
 	return SB_OK;
 }
 
+/* The answer of a stat(2), of either kind. */
+static int32_t judge_stat(int result, const struct stat *got, const char *path, struct stat *ret, bool *ret_exists,
+			  sb_error *err)
+{
+	if (result != 0 && errno != ENOENT && errno != ENOTDIR)
+		return error_set_errno(err, errno, "cannot examine %s", path);
+	if (result == 0)
+		*ret = *got;
+	*ret_exists = result == 0;
+	return SB_OK;
+}
+
 int32_t io_lstat(struct io *io, const char *path, struct stat *ret, bool *ret_exists, sb_error *err)
 {
 	struct stat got;
 
-	if (io->ops->lstat(io, path, &got) == 0) {
-		*ret = got;
-		*ret_exists = true;
-		return SB_OK;
-	}
-	if (errno != ENOENT && errno != ENOTDIR)
-		return error_set_errno(err, errno, "cannot examine %s", path);
-	*ret_exists = false;
+	return judge_stat(io->ops->lstat(io, path, &got), &got, path, ret, ret_exists, err);
+}
+
+int32_t io_stat(struct io *io, const char *path, struct stat *ret, bool *ret_exists, sb_error *err)
+{
+	struct stat got;
+
+	return judge_stat(io->ops->stat(io, path, &got), &got, path, ret, ret_exists, err);
+}
+
+int32_t io_real_path(struct io *io, const char *path, char **ret_path, sb_error *err)
+{
+	char *real = io->ops->realpath(io, path);
+
+	if (!real && errno != ENOENT && errno != ENOTDIR)
+		return error_set_errno(err, errno, "cannot resolve %s", path);
+	*ret_path = real;
 	return SB_OK;
 }
 

@@ -29,6 +29,8 @@ struct io_ops {
 	off_t (*lseek)(struct io *io, int fd, off_t offset, int whence);
 	int (*fstat)(struct io *io, int fd, struct stat *ret);
 	int (*lstat)(struct io *io, const char *path, struct stat *ret);
+	int (*stat)(struct io *io, const char *path, struct stat *ret);
+	char *(*realpath)(struct io *io, const char *path); /* malloc'ed; NULL and errno */
 	int (*rename)(struct io *io, const char *from, const char *to, bool replace);
 	int (*link)(struct io *io, const char *from, const char *to);
 	int (*unlink)(struct io *io, const char *path);
@@ -65,6 +67,10 @@ int32_t io_seek(struct io *io, int fd, int64_t offset, const char *path, sb_erro
 int32_t io_stat_fd(struct io *io, int fd, struct stat *ret, const char *path, sb_error *err);
 /* Does not follow a final link. *ret_exists false when there is no such file, and then *ret is untouched. */
 int32_t io_lstat(struct io *io, const char *path, struct stat *ret, bool *ret_exists, sb_error *err);
+/* The same, but follows links. */
+int32_t io_stat(struct io *io, const char *path, struct stat *ret, bool *ret_exists, sb_error *err);
+/* The absolute path without links; malloc'ed, or NULL when there is no such file. */
+int32_t io_real_path(struct io *io, const char *path, char **ret_path, sb_error *err);
 /* Refuses to replace. */
 int32_t io_rename_new(struct io *io, const char *from, const char *to, sb_error *err);
 int32_t io_rename_over(struct io *io, const char *from, const char *to, sb_error *err);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -67,6 +68,18 @@ static int system_lstat(struct io *io, const char *path, struct stat *ret)
 {
 	(void)io;
 	return lstat(path, ret);
+}
+
+static int system_stat(struct io *io, const char *path, struct stat *ret)
+{
+	(void)io;
+	return stat(path, ret);
+}
+
+static char *system_realpath(struct io *io, const char *path)
+{
+	(void)io;
+	return realpath(path, NULL);
 }
 
 static int system_rename(struct io *io, const char *from, const char *to, bool replace)
@@ -148,6 +161,8 @@ void io_init_system(struct io *io)
 		.lseek = system_lseek,
 		.fstat = system_fstat,
 		.lstat = system_lstat,
+		.stat = system_stat,
+		.realpath = system_realpath,
 		.rename = system_rename,
 		.link = system_link,
 		.unlink = system_unlink,

@@ -12,7 +12,6 @@
  * before and after. dlopen("/proc/self/fd/N") would close the gap and open a worse one: the dynamic
  * linker knows libraries by that name, hands out the first one again when N is used a second
  * time, and looks for $ORIGIN in /proc/self/fd. */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,18 +109,14 @@ static int32_t check_file(const char *path, const struct stat *st, sb_error *err
 	return SB_OK;
 }
 
-static int32_t resolve(const char *path, char **ret_path, sb_error *err)
+static int32_t resolve(struct io *io, const char *path, char **ret_path, sb_error *err)
 {
-	char *real = realpath(path, NULL);
-
-	if (!real && errno == ENOENT)
+	TRY(io_real_path(io, path, ret_path, err));
+	if (!*ret_path)
 		return error_set(
 			err, SB_ERR_NOT_FOUND,
 			"there is no plugin file %s: check the path, or see \"sbhost plugin list\" for what is installed",
 			path);
-	if (!real)
-		return error_set_errno(err, errno, "cannot resolve plugin path %s", path);
-	*ret_path = real;
 	return SB_OK;
 }
 
@@ -144,7 +139,7 @@ int32_t vet_file(struct io *io, const char *path, struct vetted *ret_vetted, sb_
 	AUTO(vetted_done) struct vetted v = VETTED_INIT;
 
 	v.io = io;
-	TRY(resolve(path, &v.path, err));
+	TRY(resolve(io, path, &v.path, err));
 	TRY(open_file(&v, err));
 	TRY(check_parents(io, v.path, err));
 	TRY(elf_inspect(io, v.fd, (uint64_t)v.st.st_size, v.path, &v.note, err));

@@ -10,10 +10,12 @@
  *                   break;         // it makes fewer than n calls: all have been tried
  *   }
  *
- * An armed fault leaves by itself when it has hit, unless it is sticky. One thread. */
+ * An armed fault leaves by itself when it has hit, unless it is sticky. Arm it while nobody calls; calls may come
+ * from several threads. */
 #ifndef FAULT_FAILING_IO_H
 #define FAULT_FAILING_IO_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -30,6 +32,8 @@ enum io_call {
 	IO_CALL_LSEEK,
 	IO_CALL_FSTAT,
 	IO_CALL_LSTAT,
+	IO_CALL_STAT,
+	IO_CALL_REALPATH,
 	IO_CALL_RENAME,
 	IO_CALL_LINK,
 	IO_CALL_UNLINK,
@@ -50,16 +54,21 @@ enum io_call {
 #define FAIL_AFTER (1 << 16) /* added to an errno: the call is made, and then reported as failed */
 
 #define FAILING_IO_KILL_STATUS 77
+#define FAILING_IO_FDS 4096
 
 struct failing_io {
 	struct io io; /* hand out &failing.io */
 	struct io system;
+	pthread_mutex_t mutex; /* guards the counters, hit and inside */
+	const char *under; /* a path: was the call that is hit on it or below, by name or by descriptor? */
+	bool only_under; /* no other calls count */
+	bool inside[FAILING_IO_FDS]; /* descriptors that were opened there */
 	uint32_t mask; /* IO_ONLY(...) | ...: the calls that count */
 	uint64_t calls; /* counted so far, since it was armed */
 	uint64_t fail_at; /* 1: the first; 0: none */
 	int failure;
 	bool sticky; /* every counted call from then on */
-	bool hit; /* it has happened */
+	bool hit, hit_inside; /* it has happened; under that path */
 	enum io_call hit_call;
 	uint64_t count[IO_CALL_COUNT]; /* calls of each kind, of all kinds, since it was armed */
 };

@@ -1,0 +1,61 @@
+/* A whole job, as the command line would run it, in a process of its own, over a struct io that fails.
+ *
+ * It reads a file and a stream. The stream's records come in portions, the next one when the log says that a checkpoint has been created or
+ * has failed: so a run has as many attempts at a checkpoint as portions, whatever the machine's speed, and nothing waits for time to pass. */
+#ifndef FAULT_FAULT_JOB_H
+#define FAULT_FAULT_JOB_H
+
+#include "fault/failing_io.h"
+#include "fault/fault_model.h"
+#include "host/job.h"
+
+#define FAULT_CHECKPOINTS "checkpoints"
+#define FAULT_STATE "state"
+#define FAULT_FAILED_MAX 2u /* checkpoints in a row; one more ends the job */
+#define FAULT_PORTION 12u /* records */
+
+/* One way to keep checkpoints. */
+struct fault_mode {
+	const char *name;
+	const char *backend; /* path of the plugin */
+	bool full; /* even if the backend can do better */
+	bool slow; /* takes so long that not everything can be tried with it */
+};
+
+struct fault {
+	uint64_t nth; /* 0: none */
+	int failure; /* see failing_io.h */
+	bool sticky;
+	bool checkpoints_only; /* only calls on the checkpoint directory count */
+};
+
+struct fault_job {
+	const struct fault_mode *mode;
+	const char *dir; /* where it works; holds FAULT_FILE */
+	const struct fault_input *file, *stream;
+	uint32_t stream_begin, stream_end; /* the stream's records that come in this run */
+	const char *restore_id; /* NULL: the newest */
+	uint64_t keep;
+	struct fault fault;
+	bool compare; /* behind a good end: fault_compare with the newest checkpoint */
+};
+
+struct fault_outcome {
+	int wait_status; /* as of waitpid; the child ends by _exit(0) or is killed */
+	enum job_end end;
+	sb_error error; /* of the job */
+	sb_error differs; /* of the comparison */
+	bool hit, hit_inside; /* inside: on the checkpoint directory */
+	enum io_call hit_call;
+	uint64_t calls;
+	int descriptors_lost;
+	struct buffer log;
+	unsigned created, failed; /* checkpoints, by the log */
+};
+
+void fault_job_run(const struct fault_job *job, struct fault_outcome *ret_outcome);
+void fault_outcome_done(struct fault_outcome *outcome);
+/* The number of the checkpoint in the last line with that message ("Checkpoint created"); 0: none. */
+uint64_t fault_logged_id(const struct fault_outcome *outcome, const char *message);
+
+#endif
