@@ -200,6 +200,7 @@ void coordinator_write(const struct coordinator_config *config, struct checkpoin
 	memset(ret_result, 0, sizeof(*ret_result));
 	ret_result->error.struct_size = sizeof(sb_error);
 	ret_result->pause_ns = cut->pause_ns;
+	ret_result->thaw_ns = cut->thaw_ns;
 	ret_result->mode = cut->tasks[0].mode;
 	ret_result->status = write_checkpoint(config, cut, ret_result);
 	if (ret_result->mode == CUT_FILES)

@@ -18,7 +18,7 @@ enum cut_mode { CUT_ENTRIES, CUT_CHANGES, CUT_FILES };
 struct cut_task {
 	enum cut_mode mode;
 	struct instance *backend;
-	sb_iter *iter; /* ENTRIES: opened at the barrier */
+	sb_iter *iter; /* ENTRIES: opened at the barrier, or when the backend had the state of that moment */
 	sb_changes *changes; /* CHANGES: the same */
 	struct instance *operator;
 	struct buffer provider; /* the operator's own snapshot */
@@ -29,6 +29,7 @@ struct checkpoint_cut {
 	struct checkpoint_meta meta;
 	struct cut_task *tasks; /* meta.tasks of them */
 	int64_t pause_ns; /* how long processing stood still for it */
+	int64_t thaw_ns; /* from then until the backends had the state of the barrier */
 	bool writes_released; /* FILES: told to whoever holds them back */
 };
 
@@ -44,8 +45,9 @@ struct checkpoint_result {
 	enum cut_mode mode;
 	uint64_t files, files_reused; /* of FILES */
 	int64_t shared_bytes; /* of the files that were not there yet */
-	int64_t duration_ns;
+	int64_t duration_ns; /* of writing: behind pause and thaw */
 	int64_t pause_ns;
+	int64_t thaw_ns;
 };
 
 struct coordinator_config {

@@ -91,17 +91,18 @@ static void log_checkpoint(const struct control *c, const struct checkpoint_resu
 	static const char *const kinds[] = {[CUT_ENTRIES] = "full", [CUT_CHANGES] = "delta", [CUT_FILES] = "files"};
 	const struct log *log = c->job->config->log;
 	const double pause_ms = (double)result->pause_ns / 1e6;
+	const int64_t thaw_ms = result->thaw_ns / 1000000;
 	const int64_t duration_ms = result->duration_ns / 1000000;
 
 	if (result->mode == CUT_FILES)
 		LOG(log, SB_LOG_INFO, "Checkpoint created", LOG_S("id", result->id), LOG_S("kind", kinds[result->mode]),
 		    LOG_I("files", result->files), LOG_I("files_reused", result->files_reused),
 		    LOG_I("bytes", result->file_bytes + result->shared_bytes), LOG_F("pause_ms", pause_ms, 3),
-		    LOG_I("duration_ms", duration_ms));
+		    LOG_I("thaw_ms", thaw_ms), LOG_I("duration_ms", duration_ms));
 	else
 		LOG(log, SB_LOG_INFO, "Checkpoint created", LOG_S("id", result->id), LOG_S("kind", kinds[result->mode]),
 		    LOG_I("entries", result->totals.entries), LOG_I("bytes", result->file_bytes),
-		    LOG_F("pause_ms", pause_ms, 3), LOG_I("duration_ms", duration_ms));
+		    LOG_F("pause_ms", pause_ms, 3), LOG_I("thaw_ms", thaw_ms), LOG_I("duration_ms", duration_ms));
 }
 
 static int32_t take_success(struct control *c, const struct checkpoint_result *result, sb_error *err)

@@ -1,6 +1,7 @@
 /* Batches and struct states; see keyed_state.h. */
 #include "state/keyed_state.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,7 +48,7 @@ int32_t keyed_state_open(const struct keyed_state_config *config, struct keyed_s
 		return error_no_memory(err);
 	ks->config = *config;
 	ks->ops = &config->backend->component->backend;
-	status = working_set_init(&ks->set, err);
+	status = working_set_init(&ks->set, config->key_groups, err);
 	if (status == SB_OK)
 		status = init_states(ks, err);
 	if (status != SB_OK) {
@@ -74,7 +75,7 @@ void keyed_state_close(struct keyed_state *ks)
 	free(ks->miss_pins);
 	free(ks->misses);
 	free(ks->write_ops);
-	free(ks->write_entries);
+	free(ks->writes);
 	buffer_done(&ks->raw_key);
 	free(ks);
 }
@@ -270,8 +271,37 @@ int32_t keyed_state_flush(struct keyed_state *ks, sb_error *err)
 	int32_t status;
 
 	TRY(keyed_state_failure(ks, err));
+	assert(!ks->sealed);
 	status = write_back_all(ks, err);
 	return status == SB_OK ? SB_OK : keyed_state_fail(ks, status, err);
+}
+
+void keyed_state_freeze(struct keyed_state *ks)
+{
+	assert(!ks->sealed && ks->batch == 0);
+	working_set_freeze(&ks->set);
+	ks->thaw_list = 0;
+	ks->sealed = true;
+}
+
+int32_t keyed_state_thaw(struct keyed_state *ks, uint64_t max, sb_error *err)
+{
+	int32_t status;
+
+	TRY(keyed_state_failure(ks, err));
+	status = write_back_thaw(ks, max, err);
+	return status == SB_OK ? SB_OK : keyed_state_fail(ks, status, err);
+}
+
+uint64_t keyed_state_frozen(const struct keyed_state *ks)
+{
+	return ks->sealed ? working_set_frozen(&ks->set)->count : 0;
+}
+
+void keyed_state_release(struct keyed_state *ks)
+{
+	assert(ks->sealed && keyed_state_frozen(ks) == 0);
+	ks->sealed = false;
 }
 
 int32_t keyed_state_check_call(struct keyed_state *ks, uint32_t state, uint64_t event, uint32_t kind)
@@ -296,6 +326,17 @@ static struct entry *row_of(struct keyed_state *ks, uint32_t state, uint64_t eve
 	return ks->rows[event * ks->struct_count + ks->column_of[state]];
 }
 
+static int32_t mark_dirty(struct keyed_state *ks, struct entry *entry)
+{
+	sb_error err = ERROR_INIT;
+
+	if (entry->flags & working_set_dirty_flag(&ks->set))
+		return SB_OK;
+	if (working_set_mark_dirty(&ks->set, entry, &err) == SB_OK)
+		return SB_OK;
+	return keyed_state_fail(ks, err.code, &err);
+}
+
 void *keyed_state_upsert(struct keyed_state *ks, uint32_t state, uint64_t event, int32_t *ret_created)
 {
 	struct entry *entry;
@@ -305,6 +346,8 @@ void *keyed_state_upsert(struct keyed_state *ks, uint32_t state, uint64_t event,
 	if (keyed_state_check_call(ks, state, event, SB_STATE_STRUCT) != SB_OK)
 		return NULL;
 	entry = row_of(ks, state, event);
+	if (mark_dirty(ks, entry) != SB_OK)
+		return NULL;
 	clock_ms = ks->events[event].clock_ms;
 	created = !(entry->flags & ENTRY_PRESENT) || expiry_reached(entry->expiry_ms, clock_ms);
 	if (created) {
@@ -312,7 +355,6 @@ void *keyed_state_upsert(struct keyed_state *ks, uint32_t state, uint64_t event,
 		entry->flags |= ENTRY_PRESENT;
 	}
 	entry->expiry_ms = keyed_state_expiry(clock_ms, ks->config.schema->states[state].ttl_ms);
-	working_set_mark_dirty(&ks->set, entry);
 	ks->stats.gets++;
 	ks->stats.puts++;
 	if (ret_created)
@@ -339,8 +381,8 @@ int32_t keyed_state_delete(struct keyed_state *ks, uint32_t state, uint64_t even
 
 	TRY(keyed_state_check_call(ks, state, event, SB_STATE_STRUCT));
 	entry = row_of(ks, state, event);
+	TRY(mark_dirty(ks, entry));
 	entry->flags &= ~ENTRY_PRESENT;
-	working_set_mark_dirty(&ks->set, entry);
 	ks->stats.deletes++;
 	return SB_OK;
 }
@@ -350,5 +392,5 @@ void keyed_state_get_stats(const struct keyed_state *ks, struct keyed_state_stat
 	*ret_stats = ks->stats;
 	ret_stats->cached_entries = ks->set.count;
 	ret_stats->cached_bytes = ks->set.bytes;
-	ret_stats->dirty_entries = working_set_dirty_count(&ks->set);
+	ret_stats->dirty_entries = ks->set.changes[0].count + ks->set.changes[1].count;
 }

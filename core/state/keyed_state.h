@@ -5,6 +5,10 @@
  * writes back what no longer fits. flush brings every change to the backend: after it,
  * an iterator over the backend shows the whole state.
  *
+ * A barrier cannot wait for a flush. It freezes what is changed, which takes no time that grows with it, and the
+ * batches behind it go on while thaw brings the frozen entries to the backend, some at a time. When none is left the backend has
+ * exactly the state of the barrier: then the view of the checkpoint is opened, and release lets newer changes through.
+ *
  * Expiry is decided here and nowhere else: an entry is expired for an event when its expiry is at or
  * before that event's clock. What the backend purges on its own is below the horizon, where nobody looks any more.
  *
@@ -33,7 +37,7 @@ struct keyed_state_stats {
 	uint64_t gets, puts, deletes; /* by the operator */
 	uint64_t hits, misses; /* of the working set */
 	uint64_t written_back; /* operations sent to the backend */
-	uint64_t cached_entries, cached_bytes, dirty_entries;
+	uint64_t cached_entries, cached_bytes, dirty_entries; /* frozen ones are dirty, too */
 };
 
 int32_t keyed_state_open(const struct keyed_state_config *config, struct keyed_state **ret_state, sb_error *err);
@@ -43,7 +47,16 @@ void keyed_state_close(struct keyed_state *ks);
 int32_t keyed_state_begin(struct keyed_state *ks, const sb_event *events, const uint64_t *hashes, uint64_t n,
 			  sb_error *err);
 int32_t keyed_state_end(struct keyed_state *ks, sb_error *err);
+/* Not between freeze and release. */
 int32_t keyed_state_flush(struct keyed_state *ks, sb_error *err);
+
+/* Between batches. Nothing may be frozen still. */
+void keyed_state_freeze(struct keyed_state *ks);
+/* Writes up to max frozen entries. */
+int32_t keyed_state_thaw(struct keyed_state *ks, uint64_t max, sb_error *err);
+/* How many are left to write. */
+uint64_t keyed_state_frozen(const struct keyed_state *ks);
+void keyed_state_release(struct keyed_state *ks);
 
 /* As in sb_task; between begin and end. */
 void *keyed_state_upsert(struct keyed_state *ks, uint32_t state, uint64_t event, int32_t *ret_created);

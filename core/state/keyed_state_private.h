@@ -1,7 +1,8 @@
-/* Shared by the files of keyed state: keyed_state.c (batches, struct states), raw_state.c, write_back.c. */
+/* Shared by the files of keyed state: keyed_state.c (batches, struct states), raw_state.c, raw_scan.c, write_back.c. */
 #ifndef STATE_KEYED_STATE_PRIVATE_H
 #define STATE_KEYED_STATE_PRIVATE_H
 
+#include "state/key_order.h"
 #include "state/keyed_state.h"
 #include "state/working_set.h"
 
@@ -26,8 +27,9 @@ struct keyed_state {
 	struct entry **misses;
 	uint64_t misses_cap;
 	sb_op *write_ops; /* scratch for write_batch */
-	struct entry **write_entries;
-	uint64_t write_cap;
+	struct ordered_entry *writes;
+	bool sealed; /* from freeze to release: the backend gets what is frozen, and nothing newer */
+	uint32_t thaw_list; /* the lists of what is frozen are empty before this one */
 	struct buffer raw_key;
 	struct keyed_state_stats stats;
 	int32_t failure;
@@ -41,9 +43,15 @@ int32_t keyed_state_fetch(struct keyed_state *ks, struct entry **entries, uint64
 int64_t keyed_state_expiry(int64_t clock_ms, int64_t ttl_ms);
 /* write_back.c */
 int32_t write_back_all(struct keyed_state *ks, sb_error *err);
-/* Raw entries only: inside a batch the operator may still hold pointers to struct values. */
-int32_t write_back_raw(struct keyed_state *ks, sb_error *err);
+/* Raw entries of a key group only, dirty ones or, while sealed, frozen ones: inside a batch the operator may still hold pointers to struct
+ * values. */
+int32_t write_back_raw(struct keyed_state *ks, uint32_t key_group, sb_error *err);
+/* Up to max frozen entries. */
+int32_t write_back_thaw(struct keyed_state *ks, uint64_t max, sb_error *err);
 int32_t write_back_evict(struct keyed_state *ks, sb_error *err);
+
+/* The composed key, in ks->raw_key. */
+sb_slice keyed_state_compose(struct keyed_state *ks, uint32_t state, uint64_t event, sb_slice sub_key);
 
 /* SB_ERR_INVALID, kept, when state or event is not of this batch or state is of another kind. */
 int32_t keyed_state_check_call(struct keyed_state *ks, uint32_t state, uint64_t event, uint32_t kind);

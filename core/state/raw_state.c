@@ -7,9 +7,7 @@
 #include "base/slice.h"
 #include "state/keyed_state_private.h"
 
-#define SCAN_ENTRIES 64
-
-static sb_slice compose(struct keyed_state *ks, uint32_t state, uint64_t event, sb_slice sub_key)
+sb_slice keyed_state_compose(struct keyed_state *ks, uint32_t state, uint64_t event, sb_slice sub_key)
 {
 	buffer_clear(&ks->raw_key);
 	composed_append_raw(&ks->raw_key, key_group_of(ks->hashes[event], ks->config.key_groups),
@@ -21,7 +19,7 @@ static sb_slice compose(struct keyed_state *ks, uint32_t state, uint64_t event, 
 static struct entry *find_or_add(struct keyed_state *ks, uint32_t state, uint64_t event, sb_slice sub_key,
 				 sb_error *err)
 {
-	sb_slice composed = compose(ks, state, event, sub_key);
+	sb_slice composed = keyed_state_compose(ks, state, event, sub_key);
 	struct entry *entry = NULL;
 
 	if (ks->raw_key.failed || composed.len > (uint64_t)1 << 20) {
@@ -90,14 +88,15 @@ int32_t keyed_state_raw_put(struct keyed_state *ks, uint32_t state, uint64_t eve
 		return keyed_state_fail(ks, SB_ERR_INVALID, &err);
 	}
 	entry = find_or_add(ks, state, event, sub_key, &err);
-	status = entry ? working_set_set_value(&ks->set, entry, value, &err) : err.code;
+	status = entry ? working_set_mark_dirty(&ks->set, entry, &err) : err.code;
+	if (status == SB_OK)
+		status = working_set_set_value(&ks->set, entry, value, &err);
 	if (status != SB_OK)
 		return keyed_state_fail(ks, status, &err);
 	if (ttl_ms < 0)
 		ttl_ms = ks->config.schema->states[state].ttl_ms;
 	entry->expiry_ms = keyed_state_expiry(ks->events[event].clock_ms, ttl_ms);
 	entry->flags |= ENTRY_PRESENT | ENTRY_FETCHED;
-	working_set_mark_dirty(&ks->set, entry);
 	ks->stats.puts++;
 	return SB_OK;
 }
@@ -109,95 +108,9 @@ int32_t keyed_state_raw_delete(struct keyed_state *ks, uint32_t state, uint64_t 
 
 	TRY(keyed_state_check_call(ks, state, event, SB_STATE_RAW));
 	entry = find_or_add(ks, state, event, sub_key, &err);
-	if (!entry)
+	if (!entry || working_set_mark_dirty(&ks->set, entry, &err) != SB_OK)
 		return keyed_state_fail(ks, err.code, &err);
 	entry->flags = (entry->flags & ~ENTRY_PRESENT) | ENTRY_FETCHED;
-	working_set_mark_dirty(&ks->set, entry);
 	ks->stats.deletes++;
 	return SB_OK;
-}
-
-/* The first key that does not start with prefix, written over it; empty when there is none. */
-static void make_upper_bound(struct buffer *prefix)
-{
-	while (prefix->len && prefix->data[prefix->len - 1] == 0xff)
-		prefix->len--;
-	if (prefix->len)
-		prefix->data[prefix->len - 1]++;
-}
-
-static int32_t visit(struct keyed_state *ks, const sb_entry *entry, int64_t clock_ms, sb_scan_fn fn, void *arg,
-		     struct buffer *key, sb_error *err)
-{
-	sb_slice sub_key;
-
-	if (expiry_reached(entry->expiry_ms, clock_ms))
-		return SB_OK;
-	if (entry->key.len < COMPOSED_PREFIX_BYTES)
-		return error_set(err, SB_ERR_CORRUPT, "%s returned a key outside the bounds of its iterator",
-				 ks->config.backend->name);
-	TRY(composed_split_raw(composed_user_part(entry->key), key, &sub_key, err));
-	return fn(arg, sub_key, entry->value);
-}
-
-static int32_t scan(struct keyed_state *ks, const sb_iter_options *bounds, int64_t clock_ms, sb_scan_fn fn, void *arg,
-		    sb_error *err)
-{
-	struct instance *backend = ks->config.backend;
-	sb_entry entries[SCAN_ENTRIES];
-	struct buffer key = BUFFER_INIT;
-	uint64_t n = 1;
-	sb_iter *iter;
-	int32_t status;
-
-	instance_expect(err);
-	status = ks->ops->iter_open(backend->backend, bounds, &iter, err);
-
-	if (status != SB_OK)
-		return instance_fault(backend, "iter_open", status, err);
-	while (status == SB_OK) {
-		status = ks->ops->iter_next(iter, SCAN_ENTRIES, entries, &n, err);
-		if (status != SB_OK) {
-			instance_fault(backend, "iter_next", status, err);
-			break;
-		}
-		if (n == 0)
-			break;
-		for (uint64_t i = 0; status == SB_OK && i < n; i++)
-			status = visit(ks, &entries[i], clock_ms, fn, arg, &key, err);
-	}
-	ks->ops->iter_close(iter);
-	buffer_done(&key);
-	return status;
-}
-
-int32_t keyed_state_raw_scan(struct keyed_state *ks, uint32_t state, uint64_t event, sb_slice prefix, sb_scan_fn fn,
-			     void *arg)
-{
-	sb_iter_options bounds = {.struct_size = sizeof(bounds), .flags = SB_ITER_SHORT};
-	struct buffer upper = BUFFER_INIT;
-	sb_error err = ERROR_INIT;
-	int32_t status;
-
-	TRY(keyed_state_check_call(ks, state, event, SB_STATE_RAW));
-	/* Own writes must be seen: they go to the backend first. Costly when scans and writes alternate. */
-	write_hold_wait(ks->config.hold); /* nothing but multi_get may be called meanwhile */
-	status = write_back_raw(ks, &err);
-	if (status != SB_OK)
-		return keyed_state_fail(ks, status, &err);
-	bounds.lower = compose(ks, state, event, prefix);
-	buffer_append_slice(&upper, bounds.lower);
-	if (upper.failed || ks->raw_key.failed) {
-		buffer_done(&upper);
-		error_no_memory(&err);
-		return keyed_state_fail(ks, SB_ERR_NO_MEMORY, &err);
-	}
-	make_upper_bound(&upper);
-	bounds.upper = buffer_slice(&upper);
-	err.code = SB_OK;
-	status = scan(ks, &bounds, ks->events[event].clock_ms, fn, arg, &err);
-	buffer_done(&upper);
-	ks->stats.gets++;
-	/* A status of the caller's own function is its business; a failure of ours has a code in err. */
-	return err.code != SB_OK ? keyed_state_fail(ks, status, &err) : status;
 }

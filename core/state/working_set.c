@@ -4,6 +4,7 @@
 
 #include "state/working_set.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -35,9 +36,15 @@ static int32_t alloc_table(uint64_t slots, uint32_t **ret_tags, struct entry ***
 	return SB_OK;
 }
 
-int32_t working_set_init(struct working_set *set, sb_error *err)
+int32_t working_set_init(struct working_set *set, uint32_t key_groups, sb_error *err)
 {
 	memset(set, 0, sizeof(*set));
+	set->list_count = key_groups * CHANGED_KINDS;
+	for (uint32_t i = 0; i < 2; i++) {
+		set->changes[i].lists = calloc(set->list_count, sizeof(struct changed_list));
+		if (!set->changes[i].lists)
+			return error_no_memory(err);
+	}
 	TRY(alloc_table(FIRST_SLOTS, &set->tags, &set->slots, err));
 	set->mask = FIRST_SLOTS - 1;
 	set->bytes = FIRST_SLOTS * SLOT_BYTES;
@@ -67,7 +74,7 @@ static void free_entry(struct working_set *set, struct entry *entry)
 		free(entry);
 		return;
 	}
-	entry->dirty_next = set->pool[class];
+	entry->changed_next = set->pool[class];
 	set->pool[class] = entry;
 }
 
@@ -75,7 +82,7 @@ static void free_pool(struct working_set *set)
 {
 	for (uint32_t class = 0; class <= POOL_CLASSES; class ++) {
 		while (set->pool[class]) {
-			struct entry *next = set->pool[class]->dirty_next;
+			struct entry *next = set->pool[class]->changed_next;
 
 			free(set->pool[class]);
 			set->pool[class] = next;
@@ -92,11 +99,28 @@ void working_set_clear(struct working_set *set)
 		set->count--;
 		free_entry(set, set->slots[i]);
 	}
-	memset(set->dirty, 0, sizeof(set->dirty));
+}
+
+/* They hang on their lists alone. */
+static void free_copies(struct working_set *set, struct change_set *changes)
+{
+	for (uint32_t i = 0; changes->lists && i < set->list_count; i++) {
+		struct entry *next;
+
+		for (struct entry *entry = changes->lists[i].first; entry; entry = next) {
+			next = entry->changed_next;
+			if (entry->flags & ENTRY_COPY)
+				free_entry(set, entry);
+		}
+	}
 }
 
 void working_set_done(struct working_set *set)
 {
+	for (uint32_t i = 0; i < 2; i++) {
+		free_copies(set, &set->changes[i]);
+		free(set->changes[i].lists);
+	}
 	if (set->tags)
 		working_set_clear(set);
 	free_pool(set);
@@ -198,7 +222,7 @@ static struct entry *alloc_entry(struct working_set *set, uint32_t key_len, uint
 	class = (uint32_t)(bytes / POOL_UNIT);
 	if (class <= POOL_CLASSES && set->pool[class]) {
 		entry = set->pool[class];
-		set->pool[class] = entry->dirty_next;
+		set->pool[class] = entry->changed_next;
 	} else {
 		entry = malloc(bytes);
 	}
@@ -256,45 +280,94 @@ int32_t working_set_set_value(struct working_set *set, struct entry *entry, sb_s
 	return SB_OK;
 }
 
-static struct dirty_list *dirty_list_of(struct working_set *set, const struct entry *entry)
+static struct change_set *change_set_of(struct working_set *set, const struct entry *entry)
 {
-	return &set->dirty[is_inline(entry) ? DIRTY_STRUCT : DIRTY_RAW];
+	return &set->changes[entry->flags & ENTRY_CHANGED_1 ? 1 : 0];
 }
 
-void working_set_mark_dirty(struct working_set *set, struct entry *entry)
+static struct changed_list *list_of(struct change_set *changes, const struct entry *entry)
 {
-	struct dirty_list *list = dirty_list_of(set, entry);
+	return &changes->lists[changed_list_index(composed_key_group(entry_key(entry)),
+						  is_inline(entry) ? CHANGED_STRUCT : CHANGED_RAW)];
+}
 
-	if (entry->flags & ENTRY_DIRTY)
-		return;
-	entry->flags |= ENTRY_DIRTY;
-	entry->dirty_prev = list->last;
-	entry->dirty_next = NULL;
+static void append(struct changed_list *list, struct entry *entry)
+{
+	entry->changed_prev = list->last;
+	entry->changed_next = NULL;
 	if (list->last)
-		list->last->dirty_next = entry;
+		list->last->changed_next = entry;
 	else
 		list->first = entry;
 	list->last = entry;
-	list->count++;
+}
+
+/* The copy takes the entry's place on its list, and the value with it if that is not inline. */
+static int32_t leave_copy(struct working_set *set, struct entry *entry, sb_error *err)
+{
+	struct changed_list *list = list_of(change_set_of(set, entry), entry);
+	const bool has_inline = is_inline(entry);
+	struct entry *copy = alloc_entry(set, entry->key_len, has_inline ? (uint32_t)entry->value_len : 0);
+
+	if (!copy)
+		return error_no_memory(err);
+	memcpy(copy->key, entry->key, entry->key_len);
+	if (has_inline) {
+		memcpy(copy->value, entry->value, entry->value_len);
+	} else {
+		copy->value = entry->value;
+		copy->value_len = entry->value_len;
+		copy->value_cap = entry->value_cap;
+		entry->value = NULL;
+		entry->value_len = entry->value_cap = 0;
+	}
+	copy->expiry_ms = entry->expiry_ms;
+	copy->flags = (entry->flags & (ENTRY_PRESENT | ENTRY_CHANGED)) | ENTRY_COPY;
+	copy->state_index = entry->state_index;
+	copy->changed_prev = entry->changed_prev;
+	copy->changed_next = entry->changed_next;
+	*(copy->changed_prev ? &copy->changed_prev->changed_next : &list->first) = copy;
+	*(copy->changed_next ? &copy->changed_next->changed_prev : &list->last) = copy;
+	entry->flags &= ~ENTRY_CHANGED;
+	return SB_OK;
+}
+
+int32_t working_set_mark_dirty(struct working_set *set, struct entry *entry, sb_error *err)
+{
+	struct change_set *dirty = &set->changes[set->epoch & 1];
+	const uint32_t flag = working_set_dirty_flag(set);
+
+	if (entry->flags & flag)
+		return SB_OK;
+	if (entry->flags & ENTRY_CHANGED)
+		TRY(leave_copy(set, entry, err));
+	entry->flags |= flag;
+	append(list_of(dirty, entry), entry);
+	dirty->count++;
+	return SB_OK;
 }
 
 void working_set_mark_clean(struct working_set *set, struct entry *entry)
 {
-	struct dirty_list *list = dirty_list_of(set, entry);
+	struct change_set *changes = change_set_of(set, entry);
+	struct changed_list *list;
 
-	if (!(entry->flags & ENTRY_DIRTY))
+	if (!(entry->flags & ENTRY_CHANGED))
 		return;
-	entry->flags &= ~ENTRY_DIRTY;
-	if (entry->dirty_prev)
-		entry->dirty_prev->dirty_next = entry->dirty_next;
-	else
-		list->first = entry->dirty_next;
-	if (entry->dirty_next)
-		entry->dirty_next->dirty_prev = entry->dirty_prev;
-	else
-		list->last = entry->dirty_prev;
-	entry->dirty_prev = entry->dirty_next = NULL;
-	list->count--;
+	list = list_of(changes, entry);
+	entry->flags &= ~ENTRY_CHANGED;
+	*(entry->changed_prev ? &entry->changed_prev->changed_next : &list->first) = entry->changed_next;
+	*(entry->changed_next ? &entry->changed_next->changed_prev : &list->last) = entry->changed_prev;
+	entry->changed_prev = entry->changed_next = NULL;
+	changes->count--;
+	if (entry->flags & ENTRY_COPY)
+		free_entry(set, entry);
+}
+
+void working_set_freeze(struct working_set *set)
+{
+	assert(working_set_frozen(set)->count == 0);
+	set->epoch++;
 }
 
 /* Moves later members of the probe chain up, so that no hole breaks it. */
@@ -323,10 +396,9 @@ void working_set_remove(struct working_set *set, struct entry *entry)
 	free_entry(set, entry);
 }
 
-struct entry *working_set_next_victim(struct working_set *set)
+struct entry *working_set_next_victim(struct working_set *set, uint32_t spare, uint64_t *steps)
 {
-	/* Two rounds: the first takes the marks off, the second must find one. */
-	for (uint64_t steps = 2 * (set->mask + 1); steps && set->count; steps--) {
+	for (; *steps && set->count; --*steps) {
 		/* An odd multiplier visits every slot once a round, scattered: a hand that went in order would leave all
 		 * free slots behind it and a full stretch before it, in which probing becomes a walk. */
 		uint64_t at = set->hand++ * UINT64_C(0x9e3779b97f4a7c15) & set->mask;
@@ -335,7 +407,7 @@ struct entry *working_set_next_victim(struct working_set *set)
 		if (!set->tags[at])
 			continue;
 		entry = set->slots[at];
-		if (entry->flags & ENTRY_LEAVING)
+		if (entry->flags & spare)
 			continue;
 		if (!(entry->flags & ENTRY_REFERENCED))
 			return entry;

@@ -4,9 +4,14 @@
  * until the budget is full, changed ones reach the backend when they are evicted or at a
  * barrier. Without one it holds the batch at hand and is emptied after it.
  *
- * Invariants: every entry is in the table exactly once; an entry is on the dirty list of its kind exactly
- * when it is dirty; no entry moves or goes away between working_set_find_or_add and the end of
+ * Invariants: every entry is in the table exactly once; an entry is on the list of its key group and kind exactly
+ * when it differs from what the backend has; no entry moves or goes away between working_set_find_or_add and the end of
  * the batch, so pointers into values stay good for an operator's whole process() call.
+ *
+ * What is changed is kept in two sets: what became dirty since the last barrier, and what was dirty at it and is not yet
+ * written (frozen). A barrier makes the one the other, which costs the same for one entry and for ten million: an entry's mark
+ * names one of two sets, and the barrier exchanges what these are. An entry that is frozen and about to
+ * change leaves a copy of itself in its place, which is in no table and goes away when it has been written.
  *
  * The table is open addressing with linear probing and backward-shift deletion: no tombstones, so a
  * table that turns over for days probes as fast as a new one. Slots keep a half of the
@@ -21,14 +26,17 @@
 #include "state/composed_key.h"
 
 #define ENTRY_PRESENT 1u /* has a value; else it is known to be absent, or deleted */
-#define ENTRY_DIRTY 2u /* differs from what the backend has */
-#define ENTRY_REFERENCED 4u /* used since the clock hand last passed */
-#define ENTRY_FETCHED 8u /* the backend has been asked, or need not be */
-#define ENTRY_LEAVING 16u /* chosen for eviction, waiting to be written */
+#define ENTRY_CHANGED_0 2u /* differs from what the backend has, and is in changes[0] */
+#define ENTRY_CHANGED_1 4u /* the same of changes[1] */
+#define ENTRY_CHANGED (ENTRY_CHANGED_0 | ENTRY_CHANGED_1) /* one of them at most */
+#define ENTRY_REFERENCED 8u /* used since the clock hand last passed */
+#define ENTRY_FETCHED 16u /* the backend has been asked, or need not be */
+#define ENTRY_LEAVING 32u /* chosen for eviction, waiting to be written */
+#define ENTRY_COPY 64u /* of an entry that was frozen and has changed since: in no table */
 
 struct entry {
 	uint64_t hash;
-	struct entry *dirty_prev, *dirty_next;
+	struct entry *changed_prev, *changed_next;
 	uint8_t *value; /* inline behind the struct for struct states, else its own allocation */
 	uint64_t value_len, value_cap;
 	int64_t expiry_ms;
@@ -41,10 +49,15 @@ struct entry {
 
 /* Struct values are changed in place until the batch ends, by pointers that the operator holds; raw ones are whole
  * with each call. So raw entries can be written in the middle of a batch, and struct entries cannot. */
-enum dirty_kind { DIRTY_STRUCT, DIRTY_RAW, DIRTY_KINDS };
+enum changed_kind { CHANGED_STRUCT, CHANGED_RAW, CHANGED_KINDS };
 
-struct dirty_list {
+struct changed_list {
 	struct entry *first, *last; /* in the order in which they became dirty */
+};
+
+/* By key group, which keys begin with: so what is written from list to list is roughly sorted. */
+struct change_set {
+	struct changed_list *lists; /* changed_list_index() */
 	uint64_t count;
 };
 
@@ -56,11 +69,13 @@ struct working_set {
 	uint64_t bytes; /* entries and their values, and the table */
 	uint64_t hand; /* of the clock */
 	uint64_t secret;
-	struct dirty_list dirty[DIRTY_KINDS];
-	struct entry *pool[33]; /* freed entries by size class of 32 bytes, linked by dirty_next */
+	uint32_t list_count; /* of each change set */
+	uint32_t epoch; /* its lowest bit says which one is dirty; the other one is frozen */
+	struct change_set changes[2];
+	struct entry *pool[33]; /* freed entries by size class of 32 bytes, linked by changed_next */
 };
 
-int32_t working_set_init(struct working_set *set, sb_error *err);
+int32_t working_set_init(struct working_set *set, uint32_t key_groups, sb_error *err);
 void working_set_done(struct working_set *set);
 
 /* The keyed hash of a user part under a state. */
@@ -80,13 +95,19 @@ struct entry *working_set_find(const struct working_set *set, uint64_t hash, uin
 /* Replaces the value of an entry whose value is not inline. */
 int32_t working_set_set_value(struct working_set *set, struct entry *entry, sb_slice value, sb_error *err);
 
-void working_set_mark_dirty(struct working_set *set, struct entry *entry);
+/* Before the entry changes. If it is frozen a copy takes its place: of a value that is not inline the copy gets the bytes themselves, for
+ * such a value is replaced or deleted as a whole. */
+int32_t working_set_mark_dirty(struct working_set *set, struct entry *entry, sb_error *err);
+/* The entry, dirty or frozen, is what the backend has. A copy is gone after it. */
 void working_set_mark_clean(struct working_set *set, struct entry *entry);
+/* What is dirty is frozen now. Nothing may be frozen still. */
+void working_set_freeze(struct working_set *set);
 
 /* Takes a clean entry out and frees it. */
 void working_set_remove(struct working_set *set, struct entry *entry);
-/* Moves the hand on to the next entry that was not used lately; NULL when a whole round found none. */
-struct entry *working_set_next_victim(struct working_set *set);
+/* Moves the hand on, for *steps slots at most, to the next entry that was not used lately and has none of the flags in spare; NULL
+ * when none was found. Two rounds find one if there is one. */
+struct entry *working_set_next_victim(struct working_set *set, uint32_t spare, uint64_t *steps);
 /* Forgets everything; all must be clean. */
 void working_set_clear(struct working_set *set);
 
@@ -103,9 +124,24 @@ static inline sb_slice entry_value(const struct entry *entry)
 /* What the entry takes from the budget. */
 uint64_t working_set_entry_bytes(const struct entry *entry);
 
-static inline uint64_t working_set_dirty_count(const struct working_set *set)
+static inline const struct change_set *working_set_dirty(const struct working_set *set)
 {
-	return set->dirty[DIRTY_STRUCT].count + set->dirty[DIRTY_RAW].count;
+	return &set->changes[set->epoch & 1];
+}
+
+static inline const struct change_set *working_set_frozen(const struct working_set *set)
+{
+	return &set->changes[~set->epoch & 1];
+}
+
+static inline uint32_t working_set_dirty_flag(const struct working_set *set)
+{
+	return set->epoch & 1 ? ENTRY_CHANGED_1 : ENTRY_CHANGED_0;
+}
+
+static inline uint32_t changed_list_index(uint32_t key_group, enum changed_kind kind)
+{
+	return key_group * CHANGED_KINDS + kind;
 }
 
 static inline bool expiry_reached(int64_t expiry_ms, int64_t clock_ms)

@@ -1,7 +1,12 @@
-/* From the working set to the backend: eviction and flush.
+/* From the working set to the backend: eviction, flush, and the thaw after a barrier.
  *
- * Operations go in batches, in key order when the backend is ordered: RocksDB's memtable
- * takes a sorted batch three to four times as fast as an unsorted one. */
+ * Operations go in batches, each in key order when the backend is ordered: RocksDB's memtable takes a sorted batch three to four
+ * times as fast as an unsorted one. What is written from the lists comes key group by key group,
+ * so only what one batch has of a group is left to sort.
+ *
+ * Between keyed_state_freeze and keyed_state_release the backend is on its way to the content that it had at the barrier: what is
+ * frozen may be written at any time and in any order, what is dirty may not. Eviction then takes what is clean or frozen.
+ * If that is not enough the thaw goes on at once, so the set outgrows its budget by little. */
 #include <stdlib.h>
 
 #include "base/error.h"
@@ -10,32 +15,17 @@
 
 #define WRITE_OPS 4096u
 #define HELD_BYTES ((uint64_t)64 << 20)
+/* How many slots a batch looks at for room while what is dirty must stay: when few entries may go, looking for them would take longer
+ * than making more. */
+#define SEALED_STEPS (4 * WRITE_OPS)
 
-static int32_t reserve_writes(struct keyed_state *ks, uint64_t n, sb_error *err)
+static int32_t reserve_writes(struct keyed_state *ks, sb_error *err)
 {
-	struct entry **entries;
-	sb_op *ops;
-
-	if (!ks->write_ops) {
-		ops = malloc(WRITE_OPS * sizeof(*ops));
-		if (!ops)
-			return error_no_memory(err);
-		ks->write_ops = ops;
-	}
-	if (n <= ks->write_cap)
-		return SB_OK;
-	n = n < WRITE_OPS ? WRITE_OPS : n + n / 2;
-	entries = realloc(ks->write_entries, n * sizeof(*entries));
-	if (!entries)
-		return error_no_memory(err);
-	ks->write_entries = entries;
-	ks->write_cap = n;
-	return SB_OK;
-}
-
-static int compare_keys(const void *a, const void *b)
-{
-	return slice_compare(entry_key(*(struct entry *const *)a), entry_key(*(struct entry *const *)b));
+	if (!ks->write_ops)
+		ks->write_ops = malloc(WRITE_OPS * sizeof(*ks->write_ops));
+	if (!ks->writes)
+		ks->writes = malloc(WRITE_OPS * sizeof(*ks->writes));
+	return ks->write_ops && ks->writes ? SB_OK : error_no_memory(err);
 }
 
 static sb_op op_of(const struct entry *entry)
@@ -46,75 +36,129 @@ static sb_op op_of(const struct entry *entry)
 		.kind = SB_OP_PUT, .key = entry_key(entry), .value = entry_value(entry), .expiry_ms = entry->expiry_ms};
 }
 
-/* Writes write_entries[0..n), all dirty, and marks them clean. */
+static uint32_t group_of(const struct ordered_entry *write)
+{
+	return composed_key_group(entry_key(write->entry));
+}
+
+/* Entries of one group that stand together. */
+static void sort_groups(struct ordered_entry *writes, uint64_t n)
+{
+	uint64_t begin = 0;
+
+	for (uint64_t i = 1; i <= n; i++) {
+		if (i < n && group_of(&writes[i]) == group_of(&writes[begin]))
+			continue;
+		key_order_sort(writes + begin, i - begin);
+		begin = i;
+	}
+}
+
+/* Writes writes[0..n), all changed, and marks them clean. */
 static int32_t write_entries(struct keyed_state *ks, uint64_t n, sb_error *err)
 {
 	struct instance *backend = ks->config.backend;
+	int32_t status;
 
-	if (n)
-		write_hold_wait(ks->config.hold);
-	if (backend->component->flags & SB_BACKEND_ORDERED)
-		qsort(ks->write_entries, n, sizeof(*ks->write_entries), compare_keys);
-	for (uint64_t done = 0; done < n;) {
-		uint64_t count = n - done < WRITE_OPS ? n - done : WRITE_OPS;
-		int32_t status;
-
-		for (uint64_t i = 0; i < count; i++)
-			ks->write_ops[i] = op_of(ks->write_entries[done + i]);
-		instance_expect(err);
-		status = ks->ops->write_batch(backend->backend, count, ks->write_ops, err);
-		if (status != SB_OK)
-			return instance_fault(backend, "write_batch", status, err);
-		for (uint64_t i = 0; i < count; i++)
-			working_set_mark_clean(&ks->set, ks->write_entries[done + i]);
-		done += count;
-		ks->stats.written_back += count;
-	}
+	if (n == 0)
+		return SB_OK;
+	write_hold_wait(ks->config.hold);
+	for (uint64_t i = 0; i < n; i++)
+		ks->write_ops[i] = op_of(ks->writes[i].entry);
+	instance_expect(err);
+	status = ks->ops->write_batch(backend->backend, n, ks->write_ops, err);
+	if (status != SB_OK)
+		return instance_fault(backend, "write_batch", status, err);
+	for (uint64_t i = 0; i < n; i++)
+		working_set_mark_clean(&ks->set, ks->writes[i].entry);
+	ks->stats.written_back += n;
 	return SB_OK;
 }
 
-static uint64_t collect_dirty(struct keyed_state *ks, enum dirty_kind kind, uint64_t n)
+/* Up to max entries from the lists *list to end; *list moves on to where the next ones are. */
+static uint64_t gather(struct keyed_state *ks, const struct change_set *changes, uint32_t *list, uint32_t end,
+		       uint64_t max)
 {
-	for (struct entry *entry = ks->set.dirty[kind].first; entry; entry = entry->dirty_next)
-		ks->write_entries[n++] = entry;
+	uint64_t n = 0;
+
+	for (; *list < end; ++*list) {
+		for (struct entry *entry = changes->lists[*list].first; entry; entry = entry->changed_next) {
+			if (n == max)
+				return n;
+			__builtin_prefetch(entry->changed_next);
+			__builtin_prefetch((const uint8_t *)entry->changed_next + 64);
+			ks->writes[n++].entry = entry;
+		}
+	}
 	return n;
+}
+
+/* Writes up to max (<= WRITE_OPS) entries from the lists *list to end. */
+static int32_t write_lists(struct keyed_state *ks, const struct change_set *changes, uint32_t *list, uint32_t end,
+			   uint64_t max, sb_error *err)
+{
+	uint64_t n = gather(ks, changes, list, end, max);
+
+	if (ks->config.backend->component->flags & SB_BACKEND_ORDERED)
+		sort_groups(ks->writes, n);
+	return write_entries(ks, n, err);
 }
 
 int32_t write_back_all(struct keyed_state *ks, sb_error *err)
 {
-	uint64_t n;
+	const struct change_set *dirty = working_set_dirty(&ks->set);
+	uint32_t list = 0;
 
-	TRY(reserve_writes(ks, working_set_dirty_count(&ks->set), err));
-	n = collect_dirty(ks, DIRTY_RAW, collect_dirty(ks, DIRTY_STRUCT, 0));
-	return n ? write_entries(ks, n, err) : SB_OK;
+	TRY(reserve_writes(ks, err));
+	while (dirty->count)
+		TRY(write_lists(ks, dirty, &list, ks->set.list_count, WRITE_OPS, err));
+	return SB_OK;
 }
 
-int32_t write_back_raw(struct keyed_state *ks, sb_error *err)
+int32_t write_back_raw(struct keyed_state *ks, uint32_t key_group, sb_error *err)
 {
-	uint64_t n;
+	const struct change_set *changes = ks->sealed ? working_set_frozen(&ks->set) : working_set_dirty(&ks->set);
+	uint32_t list = changed_list_index(key_group, CHANGED_RAW);
+	const uint32_t end = list + 1;
 
-	TRY(reserve_writes(ks, ks->set.dirty[DIRTY_RAW].count, err));
-	n = collect_dirty(ks, DIRTY_RAW, 0);
-	return n ? write_entries(ks, n, err) : SB_OK;
+	TRY(reserve_writes(ks, err));
+	while (list < end)
+		TRY(write_lists(ks, changes, &list, end, WRITE_OPS, err));
+	return SB_OK;
 }
 
-/* Takes clean victims out at once and collects dirty ones, up to WRITE_OPS of them, until the set without them fits target. */
-static uint64_t collect_victims(struct keyed_state *ks, uint64_t target)
+int32_t write_back_thaw(struct keyed_state *ks, uint64_t max, sb_error *err)
 {
-	uint64_t dirty = 0, leaving_bytes = 0;
+	const struct change_set *frozen = working_set_frozen(&ks->set);
+
+	TRY(reserve_writes(ks, err));
+	while (frozen->count && max) {
+		const uint64_t n = max < WRITE_OPS ? max : WRITE_OPS;
+
+		TRY(write_lists(ks, frozen, &ks->thaw_list, ks->set.list_count, n, err));
+		max -= n;
+	}
+	return SB_OK;
+}
+
+/* Takes clean victims out at once and collects changed ones, up to WRITE_OPS of them, until the set without them fits target. */
+static uint64_t collect_victims(struct keyed_state *ks, uint64_t target, uint64_t *steps)
+{
+	const uint32_t spare = ENTRY_LEAVING | (ks->sealed ? working_set_dirty_flag(&ks->set) : 0);
+	uint64_t changed = 0, leaving_bytes = 0;
 	struct entry *victim;
 
-	while (dirty < WRITE_OPS && ks->set.bytes > target + leaving_bytes &&
-	       (victim = working_set_next_victim(&ks->set))) {
-		if (!(victim->flags & ENTRY_DIRTY)) {
+	while (changed < WRITE_OPS && ks->set.bytes > target + leaving_bytes &&
+	       (victim = working_set_next_victim(&ks->set, spare, steps))) {
+		if (!(victim->flags & ENTRY_CHANGED)) {
 			working_set_remove(&ks->set, victim);
 			continue;
 		}
 		victim->flags |= ENTRY_LEAVING;
 		leaving_bytes += working_set_entry_bytes(victim);
-		ks->write_entries[dirty++] = victim;
+		ks->writes[changed++].entry = victim;
 	}
-	return dirty;
+	return changed;
 }
 
 /* An eighth more than is needed goes at once, so that the next batches find room. A table that is over the
@@ -122,14 +166,20 @@ static uint64_t collect_victims(struct keyed_state *ks, uint64_t target)
 static int32_t shrink_to_budget(struct keyed_state *ks, sb_error *err)
 {
 	uint64_t target = ks->config.cache_bytes - ks->config.cache_bytes / 8;
+	uint64_t steps = SEALED_STEPS;
 
-	TRY(reserve_writes(ks, WRITE_OPS, err));
-	while (ks->set.bytes > target && ks->set.count) {
-		uint64_t dirty = collect_victims(ks, target);
+	TRY(reserve_writes(ks, err));
+	while (ks->set.bytes > target && ks->set.count && steps) {
+		uint64_t changed;
 
-		TRY(write_entries(ks, dirty, err));
-		for (uint64_t i = 0; i < dirty; i++)
-			working_set_remove(&ks->set, ks->write_entries[i]);
+		if (!ks->sealed)
+			steps = 2 * (ks->set.mask + 1);
+		changed = collect_victims(ks, target, &steps);
+		if (ks->config.backend->component->flags & SB_BACKEND_ORDERED)
+			key_order_sort(ks->writes, changed);
+		TRY(write_entries(ks, changed, err));
+		for (uint64_t i = 0; i < changed; i++)
+			working_set_remove(&ks->set, ks->writes[i].entry);
 	}
 	return SB_OK;
 }
@@ -140,8 +190,19 @@ static bool may_put_off(const struct keyed_state *ks)
 	return write_hold_is_set(ks->config.hold) && ks->set.bytes <= 2 * ks->config.cache_bytes + HELD_BYTES;
 }
 
+static int32_t evict_while_sealed(struct keyed_state *ks, sb_error *err)
+{
+	if (ks->config.cache_bytes && ks->set.bytes > ks->config.cache_bytes)
+		TRY(shrink_to_budget(ks, err));
+	if (ks->set.bytes > ks->config.cache_bytes)
+		TRY(write_back_thaw(ks, WRITE_OPS, err));
+	return SB_OK;
+}
+
 int32_t write_back_evict(struct keyed_state *ks, sb_error *err)
 {
+	if (ks->sealed)
+		return evict_while_sealed(ks, err);
 	if (may_put_off(ks))
 		return SB_OK;
 	if (ks->config.cache_bytes == 0) {

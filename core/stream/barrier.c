@@ -4,6 +4,10 @@
  * exactly the records of the events before the barrier: its length is part of the cut. The
  * dead letters' length and all positions are the reader's, taken when it made the barrier.
  *
+ * At the barrier a task only freezes what it has changed and takes its operator's snapshot; what grows with the state comes
+ * after the release (thaw.c). A task whose backend has everything that it froze opens the view of the checkpoint on it: at the
+ * barrier, when nothing was frozen (all backends in memory), else between two later batches. The last one to do so hands the cut over.
+ *
  * Locks: barrier.mutex, then pipeline.mutex; never the other way. */
 #include <stdlib.h>
 #include <string.h>
@@ -202,11 +206,17 @@ void barrier_note_result(struct pipeline *p, const struct checkpoint_result *res
 int32_t barrier_inject(struct pipeline *p, sb_error *err)
 {
 	struct barrier *barrier = &p->barrier;
+	struct checkpoint_cut *cut;
+	int32_t status;
 
 	atomic_store(&p->view_open, true);
 	TRY(output_flush(p->config.dead_letters, err));
-	TRY(make_cut(p, &barrier->cut, err));
-	TRY(choose_parent(p, &barrier->cut->meta, err));
+	TRY(make_cut(p, &cut, err));
+	status = choose_parent(p, &cut->meta, err);
+	pthread_mutex_lock(&barrier->mutex);
+	barrier->cut = cut;
+	pthread_mutex_unlock(&barrier->mutex);
+	TRY(status);
 	atomic_store(&barrier->mark_lost, false);
 	for (uint32_t i = 0; i < p->config.tasks; i++) {
 		struct batch *batch = queue_pop(&p->free_batches);
@@ -287,6 +297,8 @@ static int32_t open_changes(struct task *task, const sb_delta_ops *delta, struct
 	return status == SB_OK ? SB_OK : instance_fault(task->backend, "changes_open", status, err);
 }
 
+/* Of a backend that is cached, the last view may be opened when others' backends have moved on: so each has both at
+ * hand until it is known which one counts. */
 static int32_t open_view(struct task *task, struct cut_task *part, sb_error *err)
 {
 	const struct pipeline *p = task->pipeline;
@@ -295,23 +307,20 @@ static int32_t open_view(struct task *task, struct cut_task *part, sb_error *err
 	part->backend = task->backend;
 	if (p->mode == CUT_FILES) {
 		part->mode = CUT_FILES;
+		write_hold_set(&task->hold);
 		return SB_OK;
 	}
 	if (delta)
 		TRY(move_mark(task, delta, err));
-	if (p->barrier.cut->meta.parent)
-		return open_changes(task, delta, part, err);
-	return open_iterator(task, part, err);
+	if (!p->barrier.cut->meta.parent)
+		return open_iterator(task, part, err);
+	if (!(task->backend->component->flags & SB_BACKEND_IN_MEMORY))
+		TRY(open_iterator(task, part, err));
+	return open_changes(task, delta, part, err);
 }
 
-static int32_t snapshot_task(struct task *task, struct cut_task *part, sb_error *err)
-{
-	TRY(keyed_state_flush(task->state, err));
-	TRY(open_view(task, part, err));
-	return snapshot_operator(task, part, err);
-}
-
-/* By the last to arrive, while all others stand still: each instance has been left alone by its own thread. */
+/* When a backend cannot tell what has changed, all parts of the cut are full ones. An iterator that is not there yet belongs to a
+ * backend in memory: then all tasks still stand at the barrier, and each instance has been left alone by its own thread. */
 static int32_t fall_back_to_full(struct pipeline *p, struct checkpoint_cut *cut, sb_error *err)
 {
 	LOG(p->config.log, SB_LOG_INFO, "The backend no longer knows all changes, so this checkpoint is a full one",
@@ -324,32 +333,53 @@ static int32_t fall_back_to_full(struct pipeline *p, struct checkpoint_cut *cut,
 
 		if (part->changes)
 			component_delta(part->backend->component)->changes_close(TAKE(part->changes));
-		TRY(open_iterator(&p->tasks[i], part, err));
+		part->mode = CUT_ENTRIES;
+		if (!part->iter)
+			TRY(open_iterator(&p->tasks[i], part, err));
 	}
 	return SB_OK;
 }
 
-/* With the barrier's mutex held, by the last to arrive. */
-static int32_t complete(struct pipeline *p, sb_error *err)
+static void close_spare_iterators(struct pipeline *p, struct checkpoint_cut *cut)
+{
+	for (uint32_t i = 0; i < p->config.tasks; i++)
+		if (cut->tasks[i].mode == CUT_CHANGES && cut->tasks[i].iter)
+			cut->tasks[i].backend->component->backend.iter_close(TAKE(cut->tasks[i].iter));
+}
+
+/* With the barrier's mutex held, when all views are there. */
+static int32_t hand_over(struct pipeline *p, sb_error *err)
 {
 	struct barrier *barrier = &p->barrier;
 	struct checkpoint_cut *cut = barrier->cut;
 
+	if (atomic_load(&p->closing))
+		return SB_OK; /* barrier_done frees it: the holds have been lifted, and nobody would set them again */
 	if (atomic_load(&barrier->mark_lost))
 		TRY(fall_back_to_full(p, cut, err));
-	TRY(output_flush(p->config.output, err));
-	TRY(describe_output(&cut->meta, p->config.output, err));
-	cut->pause_ns = clock_monotonic_ns(p->config.clock) - barrier->first_arrival_ns;
-	if (p->mode == CUT_FILES)
-		write_hold_set(&p->hold);
+	close_spare_iterators(p, cut);
+	cut->thaw_ns = clock_monotonic_ns(p->config.clock) - barrier->released_ns;
 	barrier->cut = NULL;
+	barrier->views = 0;
+	/* Last: once it is handed over it may be written, and the next one requested, before we go on. */
+	coordinator_submit(p->coordinator, cut);
+	return SB_OK;
+}
+
+/* With the barrier's mutex held, by the last to arrive. */
+static int32_t release(struct pipeline *p, sb_error *err)
+{
+	struct barrier *barrier = &p->barrier;
+
+	TRY(output_flush(p->config.output, err));
+	TRY(describe_output(&barrier->cut->meta, p->config.output, err));
+	barrier->released_ns = clock_monotonic_ns(p->config.clock);
+	barrier->cut->pause_ns = barrier->released_ns - barrier->first_arrival_ns;
 	barrier->arrived = 0;
 	barrier->first_arrival_ns = 0;
 	barrier->generation++;
 	pthread_cond_broadcast(&barrier->released_changed);
-	/* Last: once it is handed over it may be written, and the next one requested, before we go on. */
-	coordinator_submit(p->coordinator, cut);
-	return SB_OK;
+	return barrier->views == p->config.tasks ? hand_over(p, err) : SB_OK;
 }
 
 /* Without stable iterators, writes would show in the snapshot that is being read. Waits for one checkpoint by its
@@ -362,6 +392,57 @@ static void wait_until_written(struct pipeline *p, uint64_t number)
 	pthread_mutex_unlock(&p->mutex);
 }
 
+/* What its backend has is the state of the barrier. */
+static int32_t complete_part(struct task *task, sb_error *err)
+{
+	TRY(open_view(task, &task->pipeline->barrier.cut->tasks[task->index], err));
+	keyed_state_release(task->state);
+	return SB_OK;
+}
+
+static void wait_if_unstable(struct task *task, uint64_t generation)
+{
+	if (task->pipeline->mode != CUT_FILES && !(task->backend->component->flags & SB_BACKEND_STABLE_ITER))
+		wait_until_written(task->pipeline, generation); /* checkpoints are counted by releases */
+	task_log_figures(task);
+}
+
+int32_t barrier_complete_part(struct task *task, sb_error *err)
+{
+	struct pipeline *p = task->pipeline;
+	struct barrier *barrier = &p->barrier;
+	int32_t status = SB_OK;
+
+	TRY(complete_part(task, err));
+	pthread_mutex_lock(&barrier->mutex);
+	if (++barrier->views == p->config.tasks)
+		status = hand_over(p, err);
+	pthread_mutex_unlock(&barrier->mutex);
+	TRY(status);
+	wait_if_unstable(task, task->thaw.generation);
+	return SB_OK;
+}
+
+void barrier_close(struct pipeline *p)
+{
+	struct barrier *barrier = &p->barrier;
+
+	pthread_mutex_lock(&barrier->mutex);
+	/* Once the cut is handed over the coordinator lifts them, when the files have been made. */
+	for (uint32_t i = 0; barrier->cut && i < p->opened_tasks; i++)
+		write_hold_lift(&p->tasks[i].hold);
+	pthread_cond_broadcast(&barrier->released_changed);
+	pthread_mutex_unlock(&barrier->mutex);
+}
+
+static int32_t freeze(struct task *task, sb_error *err)
+{
+	keyed_state_freeze(task->state);
+	if (keyed_state_frozen(task->state) == 0)
+		TRY(complete_part(task, err));
+	return snapshot_operator(task, &task->pipeline->barrier.cut->tasks[task->index], err);
+}
+
 int32_t barrier_arrive(struct task *task, sb_error *err)
 {
 	struct pipeline *p = task->pipeline;
@@ -369,24 +450,31 @@ int32_t barrier_arrive(struct task *task, sb_error *err)
 	int64_t now_ns = clock_monotonic_ns(p->config.clock);
 	uint64_t generation;
 	int32_t status;
+	bool complete;
 
 	pthread_mutex_lock(&barrier->mutex);
 	if (barrier->first_arrival_ns == 0)
 		barrier->first_arrival_ns = now_ns;
 	pthread_mutex_unlock(&barrier->mutex);
 
-	status = snapshot_task(task, &barrier->cut->tasks[task->index], err);
+	status = freeze(task, err);
 
+	complete = keyed_state_frozen(task->state) == 0;
 	pthread_mutex_lock(&barrier->mutex);
 	generation = barrier->generation;
+	if (complete)
+		barrier->views++;
 	if (status == SB_OK && ++barrier->arrived == p->config.tasks)
-		status = complete(p, err);
+		status = release(p, err);
 	while (status == SB_OK && barrier->generation == generation && !atomic_load(&p->closing))
 		pthread_cond_wait(&barrier->released_changed, &barrier->mutex);
 	pthread_mutex_unlock(&barrier->mutex);
-	if (status == SB_OK && p->mode != CUT_FILES && !(task->backend->component->flags & SB_BACKEND_STABLE_ITER))
-		wait_until_written(p, generation); /* checkpoints are counted by releases */
-	if (status == SB_OK)
-		task_log_figures(task);
-	return status;
+	TRY(status);
+	task->thaw = (struct thaw){.running = !complete,
+				   .generation = generation,
+				   .entry_ns = task->thaw.entry_ns,
+				   .since_ns = clock_monotonic_ns(p->config.clock)};
+	if (complete)
+		wait_if_unstable(task, generation);
+	return SB_OK;
 }

@@ -30,9 +30,7 @@ static void close_queues(struct pipeline *p)
 	for (uint32_t i = 0; i < p->opened_tasks; i++)
 		queue_close(&p->tasks[i].queue);
 	queue_close(&p->free_batches);
-	pthread_mutex_lock(&p->barrier.mutex);
-	pthread_cond_broadcast(&p->barrier.released_changed);
-	pthread_mutex_unlock(&p->barrier.mutex);
+	barrier_close(p);
 	pthread_mutex_lock(&p->mutex);
 	pthread_cond_broadcast(&p->checkpoint_ended);
 	pthread_mutex_unlock(&p->mutex);
@@ -61,7 +59,10 @@ static int32_t sync_outputs(void *context, sb_error *err)
 
 static void release_writes(void *context)
 {
-	write_hold_lift(&((struct pipeline *)context)->hold);
+	struct pipeline *p = context;
+
+	for (uint32_t i = 0; i < p->config.tasks; i++)
+		write_hold_lift(&p->tasks[i].hold);
 }
 
 static void choose_mode(struct pipeline *p)
@@ -145,7 +146,6 @@ int32_t pipeline_open(const struct pipeline_config *config, struct pipeline **re
 	pthread_mutex_init(&p->mutex, NULL);
 	pthread_cond_init(&p->checkpoint_ended, NULL);
 	barrier_init(&p->barrier);
-	write_hold_init(&p->hold);
 	choose_mode(p);
 	p->coordinator_config = (struct coordinator_config){
 		.io = config->io,
@@ -213,7 +213,6 @@ void pipeline_close(struct pipeline *p)
 	while (p->free_batches.items && (batch = queue_try_pop(&p->free_batches)))
 		batch_free(batch);
 	queue_done(&p->free_batches);
-	write_hold_done(&p->hold);
 	free(p->tasks);
 	free((void *)p->positions);
 	close_fd(p->event_fd);

@@ -14,6 +14,14 @@
 
 #define QUEUE_BATCHES 8u
 
+/* Bringing to the backend what a barrier froze, between batches; see thaw.c. */
+struct thaw {
+	bool running;
+	uint64_t generation; /* of the barrier */
+	int64_t entry_ns; /* what one entry took lately; 0: not known yet */
+	int64_t since_ns; /* end of the last slice */
+};
+
 struct task {
 	sb_task api; /* what the operator gets; first, so that it converts back */
 	struct pipeline *pipeline;
@@ -30,6 +38,8 @@ struct task {
 	int32_t failure; /* of a service that the operator called */
 	sb_error failure_error;
 	_Atomic int64_t *horizon_ms;
+	struct write_hold hold; /* CUT_FILES: from the view of a checkpoint until its files have been made */
+	struct thaw thaw;
 	uint64_t mark; /* of the newest barrier, 0: none yet */
 	uint64_t good_mark; /* of the newest checkpoint that succeeded, 0: none yet */
 	_Atomic uint64_t events;
@@ -40,12 +50,14 @@ struct task {
 struct barrier {
 	pthread_mutex_t mutex;
 	pthread_cond_t released_changed;
-	struct checkpoint_cut *cut;
+	struct checkpoint_cut *cut; /* until it is handed over */
 	uint32_t arrived;
+	uint32_t views; /* tasks whose part of the cut is complete */
 	bool last_succeeded; /* the checkpoint before this one */
 	_Atomic bool mark_lost; /* a backend cannot tell what has changed */
 	uint64_t generation; /* counts releases: who arrived in one waits for the next */
 	int64_t first_arrival_ns; /* 0: nobody has arrived */
+	int64_t released_ns;
 };
 
 /* The checkpoints that the next one of changes would build on; guarded by the pipeline's mutex. */
@@ -73,7 +85,6 @@ struct pipeline {
 	int64_t clock_ms; /* the reader's: wall clock that never goes back */
 
 	enum cut_mode mode; /* the best that the backend can do and the user wants */
-	struct write_hold hold; /* FILES */
 	struct delta_chain chain; /* CHANGES */
 	_Atomic bool view_open; /* a checkpoint may still read the backends: no horizon moves */
 	struct barrier barrier; /* one checkpoint at a time */
@@ -84,6 +95,11 @@ struct pipeline {
 	struct pipeline_status status;
 	uint64_t ended_checkpoints; /* written or failed */
 };
+
+/* Task: some more of what the last barrier froze, as much as the work since the last slice allows, or without limit when the
+ * task has nothing else to do; with the last of it the task's part of the cut is complete. Only while thaw.running. */
+int32_t thaw_beside_work(struct task *task, sb_error *err);
+int32_t thaw_when_idle(struct task *task, sb_error *err);
 
 /* Threads' functions: of a struct pipeline, of a struct task. */
 void *reader_run(void *argument);
@@ -104,7 +120,11 @@ void barrier_done(struct barrier *barrier);
 int32_t barrier_inject(struct pipeline *pipeline, sb_error *err);
 /* Coordinator: what the result means for the next checkpoint. */
 void barrier_note_result(struct pipeline *pipeline, const struct checkpoint_result *result);
-/* Task: adds its part; returns when processing may go on. */
+/* Task: freezes its state and snapshots its operator; returns when processing may go on. */
 int32_t barrier_arrive(struct task *task, sb_error *err);
+/* Task: nothing is frozen any more. Opens its view; the last one hands the cut over. */
+int32_t barrier_complete_part(struct task *task, sb_error *err);
+/* Closing: lifts the holds that nobody else would lift. */
+void barrier_close(struct pipeline *pipeline);
 
 #endif

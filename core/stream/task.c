@@ -128,11 +128,12 @@ int32_t task_open(struct task *task, struct pipeline *p, uint32_t index, sb_erro
 		.schema = p->config.schema,
 		.key_groups = p->config.key_groups,
 		.cache_bytes = in_memory ? 0 : p->config.cache_bytes / p->config.tasks,
-		.hold = &p->hold,
+		.hold = &task->hold,
 	};
 
 	task->pipeline = p;
 	task->index = index;
+	write_hold_init(&task->hold);
 	task->backend = part->backend;
 	task->horizon_ms = part->horizon_ms;
 	task->next_metrics = p->config.metrics_every;
@@ -155,6 +156,7 @@ void task_close(struct task *task)
 	while (task->queue.items && (batch = queue_try_pop(&task->queue)))
 		batch_free(batch);
 	queue_done(&task->queue);
+	write_hold_done(&task->hold);
 }
 
 static int32_t call_operator(struct task *task, const struct batch *batch, sb_error *err)
@@ -191,7 +193,7 @@ static int32_t maintain(struct task *task, const struct batch *batch, sb_error *
 	uint64_t purged;
 	int32_t status;
 
-	if (write_hold_is_set(&task->pipeline->hold))
+	if (write_hold_is_set(&task->hold))
 		return SB_OK;
 
 	if (!atomic_load(&task->pipeline->view_open) && batch->horizon_ms > atomic_load(task->horizon_ms))
@@ -223,6 +225,28 @@ static int32_t process(struct task *task, const struct batch *batch, sb_error *e
 	return maintain(task, batch, err);
 }
 
+/* The next batch. While there is none, and something is frozen, there is time for that. */
+static int32_t next_batch(struct task *task, struct batch **ret_batch, sb_error *err)
+{
+	*ret_batch = NULL;
+	while (task->thaw.running && !atomic_load(&task->pipeline->closing)) {
+		*ret_batch = queue_try_pop(&task->queue);
+		if (*ret_batch)
+			return SB_OK;
+		TRY(thaw_when_idle(task, err));
+	}
+	*ret_batch = queue_pop(&task->queue);
+	return SB_OK;
+}
+
+static int32_t take_batch(struct task *task, const struct batch *batch, sb_error *err)
+{
+	if (batch->barrier)
+		return barrier_arrive(task, err);
+	TRY(process(task, batch, err));
+	return task->thaw.running ? thaw_beside_work(task, err) : SB_OK;
+}
+
 void *task_run(void *argument)
 {
 	struct task *task = argument;
@@ -230,16 +254,19 @@ void *task_run(void *argument)
 	sb_error err = ERROR_INIT;
 	struct batch *batch;
 
-	while (!atomic_load(&p->closing) && (batch = queue_pop(&task->queue))) {
-		int32_t status = batch->barrier ? barrier_arrive(task, &err) : process(task, batch, &err);
+	while (!atomic_load(&p->closing)) {
+		int32_t status = next_batch(task, &batch, &err);
 
-		batch_reset(batch);
-		if (!queue_push(&p->free_batches, batch))
-			batch_free(batch);
-		if (status != SB_OK) {
-			pipeline_fail(p, &err);
-			break;
+		if (batch) {
+			status = take_batch(task, batch, &err);
+			batch_reset(batch);
+			if (!queue_push(&p->free_batches, batch))
+				batch_free(batch);
 		}
+		if (status != SB_OK)
+			pipeline_fail(p, &err);
+		if (status != SB_OK || !batch)
+			break;
 	}
 	return NULL;
 }

@@ -463,8 +463,8 @@ static void do_batch(struct walk *walk)
 	must_end();
 }
 
-/* Everything in the backend is in the model, and everything live in the model is in the backend. */
-static void compare_backend(int64_t clock_ms, uint64_t seed)
+/* Everything in the backend is expected, and everything expected that is live is in the backend. */
+static void compare_backend(const struct model *expected, int64_t clock_ms, uint64_t seed)
 {
 	const sb_backend_ops *ops = &backend->component->backend;
 	const sb_iter_options all = {.struct_size = sizeof(all)};
@@ -476,7 +476,7 @@ static void compare_backend(int64_t clock_ms, uint64_t seed)
 	do {
 		cr_assert_eq(ops->iter_next(iter, LENGTH(entries), entries, &n, &err), SB_OK, "%s", err.message);
 		for (uint64_t i = 0; i < n; i++) {
-			const struct model_entry *entry = model_find(&model, entries[i].key);
+			const struct model_entry *entry = model_find(expected, entries[i].key);
 
 			cr_assert_not_null(entry, "seed %llu: a deleted entry", (unsigned long long)seed);
 			cr_assert_eq(entry->expiry_ms, entries[i].expiry_ms, "seed %llu", (unsigned long long)seed);
@@ -485,8 +485,8 @@ static void compare_backend(int64_t clock_ms, uint64_t seed)
 		}
 	} while (n);
 	ops->iter_close(iter);
-	for (size_t i = 0; i < model.count; i++)
-		live -= is_live(&model.entries[i], clock_ms);
+	for (size_t i = 0; i < expected->count; i++)
+		live -= is_live(&expected->entries[i], clock_ms);
 	cr_assert_eq(live, 0, "seed %llu: entries are missing", (unsigned long long)seed);
 }
 
@@ -514,11 +514,11 @@ static void compare_with_model(uint64_t own_seed, int batches)
 			must_flush();
 			keyed_state_get_stats(ks, &stats);
 			cr_assert_eq(stats.dirty_entries, 0);
-			compare_backend(walk.clock_ms, walk.rng.seed);
+			compare_backend(&model, walk.clock_ms, walk.rng.seed);
 		}
 	}
 	must_flush();
-	compare_backend(walk.clock_ms, walk.rng.seed);
+	compare_backend(&model, walk.clock_ms, walk.rng.seed);
 }
 
 Test(keyed_state, equals_a_map_over_the_memory_backend_without_a_cache)
@@ -572,6 +572,92 @@ Test(keyed_state, equals_a_map_over_a_plain_backend_with_every_cache)
 		close_all();
 	}
 	cr_assert_eq(plain_control.overlapping, 0);
+}
+
+/* --- barriers ----------------------------------------------------------------- */
+
+struct cut {
+	struct model model; /* at the barrier */
+	int64_t clock_ms;
+	bool is_open;
+};
+
+static void take_cut(struct cut *cut, const struct walk *walk)
+{
+	model_done(&cut->model);
+	model_copy_range(&model, no_sub_key, no_sub_key, &cut->model);
+	cut->clock_ms = walk->clock_ms;
+	cut->is_open = true;
+	keyed_state_freeze(ks);
+}
+
+/* A slice of the thaw; and when it is through, now and then, the view. */
+static void go_on(struct cut *cut, struct walk *walk, uint64_t slice_max)
+{
+	const uint64_t before = keyed_state_frozen(ks);
+	const uint64_t slice = rng_below(&walk->rng, slice_max + 1);
+
+	cr_assert_eq(keyed_state_thaw(ks, slice, &err), SB_OK, "%s", err.message);
+	cr_assert_eq(before - keyed_state_frozen(ks), slice < before ? slice : before);
+	if (keyed_state_frozen(ks) || !rng_chance(&walk->rng, 60))
+		return;
+	compare_backend(&cut->model, cut->clock_ms, walk->rng.seed);
+	keyed_state_release(ks);
+	cut->is_open = false;
+}
+
+/* Purges only between cuts: the horizon stands still while one is read. */
+static void compare_cuts(uint64_t own_seed, int batches, uint64_t slice_max)
+{
+	struct walk walk = {.clock_ms = 1000};
+	struct cut cut = {0};
+	int cuts = 0;
+
+	model_init(&cut.model);
+	rng_init(&walk.rng, rng_test_seed(own_seed));
+	for (int i = 0; i < batches || cut.is_open; i++) {
+		do_batch(&walk);
+		if (cut.is_open)
+			go_on(&cut, &walk, slice_max);
+		else if (rng_chance(&walk.rng, 30))
+			purge(&walk);
+		if (!cut.is_open && rng_chance(&walk.rng, 40)) {
+			take_cut(&cut, &walk);
+			cuts++;
+		}
+	}
+	cr_assert_geq(cuts, 2, "seed %llu", (unsigned long long)walk.rng.seed);
+	must_flush();
+	compare_backend(&model, walk.clock_ms, walk.rng.seed);
+	model_done(&cut.model);
+}
+
+Test(keyed_state, backend_has_the_state_of_the_barrier_when_it_has_thawed)
+{
+	static const uint64_t caches[] = {0, 4096, 24 << 10, 64 << 10, 64 << 20};
+	static const uint64_t slices[] = {3, 20, 5000};
+
+	for (size_t i = 0; i < LENGTH(caches); i++) {
+		for (size_t j = 0; j < LENGTH(slices); j++) {
+			open_plain(caches[i]);
+			compare_cuts(100 + 10 * i + j, 200, slices[j]);
+			model_clear(&model);
+			close_all();
+		}
+	}
+}
+
+Test(keyed_state, unordered_backend_has_the_state_of_the_barrier_when_it_has_thawed)
+{
+	open_plugin("memory", 24 << 10);
+	compare_cuts(150, 400, 20);
+}
+
+Test(keyed_state, rocksdb_has_the_state_of_the_barrier_when_it_has_thawed)
+{
+	NEED_ROCKSDB();
+	open_plugin("rocksdb", 24 << 10);
+	compare_cuts(151, 300, 20);
 }
 
 /* --- single promises ---------------------------------------------------------- */
@@ -845,6 +931,19 @@ Test(keyed_state, failed_write_of_a_flush_is_kept)
 	expect_kept("write_batch");
 }
 
+Test(keyed_state, failed_write_of_a_thaw_is_kept)
+{
+	open_plain(1 << 20);
+	begin_one("a", 1);
+	keyed_state_upsert(ks, FLAG, 0, NULL);
+	must_end();
+	keyed_state_freeze(ks);
+	plain_control.fail_in[PLAIN_WRITE_BATCH] = 1;
+	cr_assert_eq(keyed_state_thaw(ks, 10, &err), SB_ERR_IO);
+	cr_assert_eq(keyed_state_frozen(ks), 1);
+	expect_kept("write_batch");
+}
+
 Test(keyed_state, failed_write_of_an_eviction_is_kept)
 {
 	open_plain(4096);
@@ -959,6 +1058,41 @@ Test(keyed_state, cache_stays_within_its_budget_and_serves_what_it_holds)
 		cr_assert_eq(*(const uint8_t *)keyed_state_peek(ks, FLAG, 0), (uint8_t)i);
 		must_end();
 	}
+}
+
+Test(keyed_state, cache_outgrows_its_budget_by_little_while_a_barrier_thaws)
+{
+	const uint64_t budget = 1 << 20;
+	struct keyed_state_stats stats;
+	uint64_t most = 0;
+	char key[16];
+
+	open_plain(budget);
+	for (int i = 0; i < 60000; i++) {
+		snprintf(key, sizeof(key), "key-%d", i);
+		begin_one(key, 1);
+		*(uint8_t *)keyed_state_upsert(ks, FLAG, 0, NULL) = (uint8_t)i;
+		must_end();
+		keyed_state_get_stats(ks, &stats);
+		most = stats.cached_bytes > most ? stats.cached_bytes : most;
+		if (i == 30000)
+			keyed_state_freeze(ks); /* and nobody thaws */
+		if (i > 30000 && keyed_state_frozen(ks) == 0)
+			break;
+	}
+	cr_assert_gt(stats.dirty_entries, 0);
+	cr_assert_eq(keyed_state_frozen(ks), 0);
+	cr_assert_lt(most, budget + budget / 2);
+}
+
+Test(keyed_state, freeze_and_release_of_nothing_write_nothing)
+{
+	open_plain(1 << 20);
+	keyed_state_freeze(ks);
+	cr_assert_eq(keyed_state_frozen(ks), 0);
+	cr_assert_eq(keyed_state_thaw(ks, 100, &err), SB_OK);
+	keyed_state_release(ks);
+	cr_assert_eq(plain_control.calls[PLAIN_WRITE_BATCH], 0);
 }
 
 Test(keyed_state, eviction_of_large_raw_values_takes_no_more_than_it_needs)

@@ -10,6 +10,7 @@
 #include "support/rng.h"
 
 #define KEYS 400u
+#define KEY_GROUPS 128u
 
 static struct working_set set;
 static sb_error err = ERROR_INIT;
@@ -17,7 +18,7 @@ static uint64_t empty_bytes;
 
 static void set_up(void)
 {
-	cr_assert_eq(working_set_init(&set, &err), SB_OK, "%s", err.message);
+	cr_assert_eq(working_set_init(&set, KEY_GROUPS, &err), SB_OK, "%s", err.message);
 	empty_bytes = set.bytes;
 }
 
@@ -42,6 +43,18 @@ static struct entry *add(uint32_t id, uint64_t hash, uint32_t inline_bytes)
 	entry = working_set_find_or_add(&set, hash, 1, 7, 9, key_of(id, text), inline_bytes);
 	cr_assert_not_null(entry);
 	return entry;
+}
+
+static void mark_dirty(struct entry *entry)
+{
+	cr_assert_eq(working_set_mark_dirty(&set, entry, &err), SB_OK);
+}
+
+static struct entry *next_victim(void)
+{
+	uint64_t steps = 2 * (set.mask + 1);
+
+	return working_set_next_victim(&set, ENTRY_LEAVING, &steps);
 }
 
 static struct entry *find(uint32_t id, uint64_t hash)
@@ -69,34 +82,43 @@ static void check_table(void)
 			cr_assert_neq(set.tags[at], 0, "a hole in a probe chain");
 }
 
-static void check_dirty(void)
+/* Every changed entry is on one list, that of its set, key group and kind; so is every copy. */
+static uint64_t check_lists(int index, uint64_t *ret_copy_bytes)
 {
-	uint64_t marked = 0, listed = 0;
+	const uint32_t flag = index ? ENTRY_CHANGED_1 : ENTRY_CHANGED_0;
+	uint64_t copies = 0, n = 0;
 
-	for (uint64_t i = 0; i <= set.mask; i++)
-		marked += set.tags[i] && set.slots[i]->flags & ENTRY_DIRTY;
-	for (int kind = 0; kind < DIRTY_KINDS; kind++) {
+	for (uint32_t i = 0; i < set.list_count; i++) {
+		const struct changed_list *list = &set.changes[index].lists[i];
 		const struct entry *before = NULL;
-		uint64_t n = 0;
 
-		for (const struct entry *at = set.dirty[kind].first; at; before = at, at = at->dirty_next, n++) {
-			cr_assert_eq(at->dirty_prev, before);
-			cr_assert(at->flags & ENTRY_DIRTY);
+		for (const struct entry *at = list->first; at; before = at, at = at->changed_next, n++) {
+			cr_assert_eq(at->changed_prev, before);
+			cr_assert_eq(at->flags & ENTRY_CHANGED, flag);
+			cr_assert_eq(composed_key_group(entry_key(at)), i / CHANGED_KINDS);
+			if (at->flags & ENTRY_COPY) {
+				copies++;
+				*ret_copy_bytes += working_set_entry_bytes(at);
+			}
 		}
-		cr_assert_eq(set.dirty[kind].last, before);
-		cr_assert_eq(set.dirty[kind].count, n);
-		listed += n;
+		cr_assert_eq(list->last, before);
 	}
-	cr_assert_eq(listed, marked);
-	cr_assert_eq(working_set_dirty_count(&set), marked);
+	cr_assert_eq(set.changes[index].count, n);
+	return n - copies;
 }
 
-static void check_bytes(void)
+static void check_accounts(void)
 {
 	uint64_t bytes = (set.mask + 1) * (sizeof(*set.tags) + sizeof(*set.slots));
+	uint64_t marked = 0;
 
-	for (uint64_t i = 0; i <= set.mask; i++)
-		bytes += set.tags[i] ? working_set_entry_bytes(set.slots[i]) : 0;
+	for (uint64_t i = 0; i <= set.mask; i++) {
+		if (!set.tags[i])
+			continue;
+		marked += set.slots[i]->flags & ENTRY_CHANGED ? 1 : 0;
+		bytes += working_set_entry_bytes(set.slots[i]);
+	}
+	cr_assert_eq(check_lists(0, &bytes) + check_lists(1, &bytes), marked);
 	cr_assert_eq(set.bytes, bytes);
 }
 
@@ -141,7 +163,9 @@ static void step(struct walk *walk)
 		walk->present[id] = false;
 		break;
 	case 1:
-		working_set_mark_dirty(&set, entry);
+		mark_dirty(entry);
+		if (!walk->inline_bytes[id] && !entry->value_len)
+			walk->values[id] = 0; /* the copy took it */
 		break;
 	case 2:
 		working_set_mark_clean(&set, entry);
@@ -161,6 +185,16 @@ static void step(struct walk *walk)
 	}
 }
 
+/* What was frozen before is written first, copies and all. */
+static void freeze(struct walk *walk)
+{
+	for (uint32_t i = 0; i < set.list_count; i++)
+		while (working_set_frozen(&set)->lists[i].first)
+			working_set_mark_clean(&set, working_set_frozen(&set)->lists[i].first);
+	cr_assert_eq(working_set_frozen(&set)->count, 0, "seed %llu", (unsigned long long)walk->rng.seed);
+	working_set_freeze(&set);
+}
+
 /* collisions: how many different hashes there are. */
 static void compare_with_model(uint64_t seed, uint64_t collisions)
 {
@@ -178,10 +212,11 @@ static void compare_with_model(uint64_t seed, uint64_t collisions)
 	}
 	for (int i = 0; i < 20000; i++) {
 		step(&walk);
+		if (rng_chance(&walk.rng, 1))
+			freeze(&walk);
 		if (i % 250 == 0) {
 			check_table();
-			check_dirty();
-			check_bytes();
+			check_accounts();
 		}
 	}
 	for (uint32_t i = 0; i < KEYS; i++)
@@ -246,7 +281,7 @@ Test(working_set, table_grows_and_keeps_every_entry)
 	for (uint32_t id = 0; id < MANY; id++)
 		cr_assert_eq(find(id, id * UINT64_C(0x9e3779b97f4a7c15))->value[0], (uint8_t)id);
 	check_table();
-	check_bytes();
+	check_accounts();
 }
 
 Test(working_set, reserve_makes_room_for_all_at_once)
@@ -267,7 +302,7 @@ Test(working_set, bytes_return_to_the_tables_own_after_clear)
 			cr_assert_eq(working_set_set_value(&set, entry, slice_of(bytes, id * 6), &err), SB_OK);
 	}
 	cr_assert_gt(set.bytes, empty_bytes);
-	check_bytes();
+	check_accounts();
 	working_set_clear(&set);
 	cr_assert_eq(set.count, 0);
 	cr_assert_eq(count_slots(), 0);
@@ -277,27 +312,70 @@ Test(working_set, bytes_return_to_the_tables_own_after_clear)
 	cr_assert_eq(add(1, 31, 2000)->flags, 0);
 }
 
-Test(working_set, dirty_lists_keep_the_order_and_are_of_their_kind)
+Test(working_set, lists_of_what_is_dirty_keep_the_order_and_are_of_their_kind)
 {
+	const struct changed_list *structs, *raws;
 	struct entry *entries[6];
 
 	for (uint32_t id = 0; id < 6; id++) {
 		entries[id] = add(id, id, id % 2 ? 8 : 0);
-		working_set_mark_dirty(&set, entries[id]);
-		working_set_mark_dirty(&set, entries[id]);
+		mark_dirty(entries[id]);
+		mark_dirty(entries[id]);
 	}
-	cr_assert_eq(set.dirty[DIRTY_RAW].first, entries[0]);
-	cr_assert_eq(set.dirty[DIRTY_RAW].first->dirty_next, entries[2]);
-	cr_assert_eq(set.dirty[DIRTY_RAW].last, entries[4]);
-	cr_assert_eq(set.dirty[DIRTY_STRUCT].first, entries[1]);
-	cr_assert_eq(set.dirty[DIRTY_STRUCT].last, entries[5]);
-	check_dirty();
+	structs = &working_set_dirty(&set)->lists[changed_list_index(7, CHANGED_STRUCT)];
+	raws = &working_set_dirty(&set)->lists[changed_list_index(7, CHANGED_RAW)];
+	cr_assert_eq(raws->first, entries[0]);
+	cr_assert_eq(raws->first->changed_next, entries[2]);
+	cr_assert_eq(raws->last, entries[4]);
+	cr_assert_eq(structs->first, entries[1]);
+	cr_assert_eq(structs->last, entries[5]);
+	check_accounts();
 	working_set_mark_clean(&set, entries[2]);
 	working_set_mark_clean(&set, entries[2]);
 	working_set_mark_clean(&set, entries[1]);
 	working_set_mark_clean(&set, entries[5]);
-	check_dirty();
-	cr_assert_eq(working_set_dirty_count(&set), 3);
+	check_accounts();
+	cr_assert_eq(working_set_dirty(&set)->count, 3);
+}
+
+/* The only one on the frozen list of that kind. */
+static const struct entry *frozen(enum changed_kind kind)
+{
+	return working_set_frozen(&set)->lists[changed_list_index(7, kind)].first;
+}
+
+Test(working_set, frozen_entry_that_changes_leaves_a_copy_in_its_place)
+{
+	struct entry *inlined = add(1, 10, 8), *raw = add(2, 20, 0);
+	const uint8_t *bytes;
+
+	inlined->value[3] = 5;
+	inlined->expiry_ms = 77;
+	inlined->flags |= ENTRY_PRESENT;
+	mark_dirty(inlined);
+	mark_dirty(raw);
+	cr_assert_eq(working_set_set_value(&set, raw, slice_of_text("before"), &err), SB_OK);
+	bytes = raw->value;
+	working_set_freeze(&set);
+	cr_assert_eq(frozen(CHANGED_STRUCT), inlined);
+	mark_dirty(inlined);
+	mark_dirty(raw);
+	inlined->value[3] = 6;
+	inlined->expiry_ms = 88;
+	cr_assert_eq(working_set_set_value(&set, raw, slice_of_text("afterwards"), &err), SB_OK);
+	check_accounts();
+	cr_assert_eq(working_set_frozen(&set)->count, 2);
+	cr_assert_eq(working_set_dirty(&set)->count, 2);
+	cr_assert_neq(frozen(CHANGED_STRUCT), inlined);
+	cr_assert(slice_equal(entry_key(frozen(CHANGED_STRUCT)), entry_key(inlined)));
+	cr_assert_eq(frozen(CHANGED_STRUCT)->value[3], 5);
+	cr_assert_eq(frozen(CHANGED_STRUCT)->expiry_ms, 77);
+	cr_assert(frozen(CHANGED_STRUCT)->flags & ENTRY_PRESENT);
+	cr_assert(slice_equal(entry_value(frozen(CHANGED_RAW)), slice_of_text("before")));
+	cr_assert_eq(frozen(CHANGED_RAW)->value, bytes, "a value that is replaced as a whole need not be copied");
+	cr_assert_not(frozen(CHANGED_RAW)->flags & ENTRY_PRESENT);
+	working_set_mark_clean(&set, (struct entry *)frozen(CHANGED_RAW));
+	check_accounts(); /* the other copy goes with the set */
 }
 
 Test(working_set, clock_spares_what_was_used_lately_for_one_round)
@@ -305,18 +383,18 @@ Test(working_set, clock_spares_what_was_used_lately_for_one_round)
 	struct entry *used = add(1, 10, 8), *idle = add(2, 20, 8);
 
 	used->flags |= ENTRY_REFERENCED;
-	cr_assert_eq(working_set_next_victim(&set), idle);
+	cr_assert_eq(next_victim(), idle);
 	working_set_remove(&set, idle);
-	cr_assert_eq(working_set_next_victim(&set), used, "the second round takes it");
+	cr_assert_eq(next_victim(), used, "the second round takes it");
 	cr_assert_eq(used->flags & ENTRY_REFERENCED, 0);
 }
 
 Test(working_set, clock_finds_no_victim_among_none_and_among_those_that_leave)
 {
-	cr_assert_null(working_set_next_victim(&set));
+	cr_assert_null(next_victim());
 	add(1, 10, 8)->flags |= ENTRY_LEAVING;
 	add(2, 20, 8)->flags |= ENTRY_LEAVING | ENTRY_REFERENCED;
-	cr_assert_null(working_set_next_victim(&set));
+	cr_assert_null(next_victim());
 }
 
 Test(working_set, clock_comes_by_every_entry_before_any_twice)
@@ -324,19 +402,19 @@ Test(working_set, clock_comes_by_every_entry_before_any_twice)
 	for (uint32_t id = 0; id < 300; id++)
 		add(id, id * 13, 8)->flags |= id % 3 ? ENTRY_REFERENCED : 0;
 	for (uint32_t left = 300; left; left--) {
-		struct entry *victim = working_set_next_victim(&set);
+		struct entry *victim = next_victim();
 
 		cr_assert_not_null(victim);
 		victim->flags |= ENTRY_LEAVING;
 	}
-	cr_assert_null(working_set_next_victim(&set));
+	cr_assert_null(next_victim());
 }
 
 Test(working_set, hash_is_of_state_and_bytes_and_differs_between_sets)
 {
 	struct working_set other;
 
-	cr_assert_eq(working_set_init(&other, &err), SB_OK);
+	cr_assert_eq(working_set_init(&other, KEY_GROUPS, &err), SB_OK);
 	cr_assert_eq(working_set_hash(&set, 1, slice_of_text("a")), working_set_hash(&set, 1, slice_of_text("a")));
 	cr_assert_neq(working_set_hash(&set, 1, slice_of_text("a")), working_set_hash(&set, 2, slice_of_text("a")));
 	cr_assert_neq(working_set_hash(&set, 1, slice_of_text("a")), working_set_hash(&other, 1, slice_of_text("a")));

@@ -1,0 +1,48 @@
+/* See key_order.h. */
+#include "state/key_order.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/slice.h"
+
+static uint64_t common_length(sb_slice a, sb_slice b, uint64_t max)
+{
+	uint64_t n = 0;
+
+	max = a.len < max ? a.len : max;
+	max = b.len < max ? b.len : max;
+	while (n < max && a.ptr[n] == b.ptr[n])
+		n++;
+	return n;
+}
+
+/* Big-endian; what is missing is zero, which puts a key before those that it begins, or level with them. */
+static uint64_t prefix_of(sb_slice key, uint64_t skip)
+{
+	const uint64_t left = key.len - skip;
+	uint64_t prefix = 0;
+
+	memcpy(&prefix, key.ptr + skip, left < sizeof(prefix) ? left : sizeof(prefix));
+	return __builtin_bswap64(prefix);
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct ordered_entry *x = a, *y = b;
+
+	if (x->prefix != y->prefix)
+		return x->prefix < y->prefix ? -1 : 1;
+	return slice_compare(entry_key(x->entry), entry_key(y->entry));
+}
+
+void key_order_sort(struct ordered_entry *entries, uint64_t n)
+{
+	uint64_t skip = UINT64_MAX;
+
+	for (uint64_t i = 0; i < n; i++)
+		skip = common_length(entry_key(entries[0].entry), entry_key(entries[i].entry), skip);
+	for (uint64_t i = 0; i < n; i++)
+		entries[i].prefix = prefix_of(entry_key(entries[i].entry), skip);
+	qsort(entries, n, sizeof(*entries), compare);
+}

@@ -1,0 +1,53 @@
+/* Sorting entries by their keys, against comparing whole keys. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/slice.h"
+#include "state/key_order.h"
+#include "support/rng.h"
+
+#define ENTRIES 500u
+
+static struct entry entries[ENTRIES];
+static uint8_t keys[ENTRIES][32];
+static struct ordered_entry order[ENTRIES];
+
+static int compare(const void *a, const void *b)
+{
+	const struct entry *const *x = a, *const *y = b;
+
+	return slice_compare(entry_key(*x), entry_key(*y));
+}
+
+/* Keys of the given beginning and up to tail_max random bytes of an alphabet behind it. */
+static void expect_sorted(struct rng *rng, uint64_t n, uint32_t common, uint32_t tail_max, uint32_t alphabet)
+{
+	const struct entry *expected[ENTRIES];
+
+	for (uint64_t i = 0; i < n; i++) {
+		memset(keys[i], 0xab, common);
+		entries[i] = (struct entry){.key = keys[i], .key_len = common + (uint32_t)rng_below(rng, tail_max + 1)};
+		for (uint32_t at = common; at < entries[i].key_len; at++)
+			keys[i][at] = (uint8_t)(0 - rng_below(rng, alphabet));
+		order[i].entry = &entries[i];
+		expected[i] = &entries[i];
+	}
+	qsort(expected, n, sizeof(expected[0]), compare);
+	key_order_sort(order, n);
+	for (uint64_t i = 0; i < n; i++)
+		cr_assert(slice_equal(entry_key(order[i].entry), entry_key(expected[i])), "seed %llu",
+			  (unsigned long long)rng->seed);
+}
+
+Test(key_order, is_that_of_the_whole_keys)
+{
+	static const uint32_t alphabets[] = {1, 2, 3, 256};
+	struct rng rng;
+
+	rng_init(&rng, rng_test_seed(1));
+	for (uint32_t round = 0; round < 200; round++)
+		expect_sorted(&rng, rng_below(&rng, ENTRIES + 1), (uint32_t)rng_below(&rng, 13),
+			      (uint32_t)rng_below(&rng, 19), alphabets[round % 4]);
+}
