@@ -884,6 +884,7 @@ static void configure(struct rig *rig, struct pipeline_task_config *tasks, struc
 		.store = rig->store,
 		.codec = CODEC_LZ4,
 		.keep = 100000,
+		.full_checkpoints = rig->config.full_checkpoints,
 		.backend_id = rig->config.backend->id,
 		.backend_version = "1.0.0",
 		.operator_version = "1.0.0",

@@ -26,6 +26,7 @@ struct rig_config {
 	uint32_t checkpoints; /* asked for while it runs, at random moments; one more at the end */
 	uint64_t max_events; /* 0: all */
 	bool stop_on_bad_record;
+	bool full_checkpoints; /* even if the backend can do better */
 	const char *output; /* NULL: a file of its own; else as on the command line */
 	/* Faults. */
 	uint64_t fail_at; /* the event of an instance at which the operator fails; 0: none */

@@ -1,6 +1,6 @@
 /* The pipeline at parallelism 4 with a checkpoint after the other, under the thread sanitizer. A plain program,
- * because Criterion aborts there. Once over the memory backend, whose iterators are read while tasks go on, once over
- * a backend without stable iterators, where tasks wait. */
+ * because Criterion aborts there. Once over the memory backend, whose iterators are read while tasks go on, once over the same behind
+ * a cache, where views are opened behind the barrier, once over a backend without stable iterators, where tasks wait. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -51,7 +51,7 @@ int main(void)
 		.tasks = 4, .partitions = 3, .records = 9000, .seed = 1, .max_events = 13000, .checkpoints = 40};
 	const struct component *memory;
 	struct option_set options;
-	struct component plain;
+	struct component plain, cached;
 	struct plugin *plugin;
 	sb_error err = ERROR_INIT;
 	struct io io;
@@ -68,6 +68,12 @@ int main(void)
 	config.backend = memory;
 	config.backend_options = &options;
 	failed |= run("memory", &config);
+	failed |= run_failing(&config);
+	cached = *memory;
+	cached.flags &= ~SB_BACKEND_IN_MEMORY;
+	config.backend = &cached;
+	config.cache_bytes = 1 << 20;
+	failed |= run("cached", &config);
 	failed |= run_failing(&config);
 	plain_backend_component(&plain, SB_BACKEND_ORDERED);
 	config.backend = &plain;

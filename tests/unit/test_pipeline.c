@@ -102,21 +102,100 @@ Test(pipeline, checkpoints_of_five_tasks_are_exact_cuts)
 	expect_exact_cuts(&config);
 }
 
+static struct rig_config rocksdb_rig(uint64_t seed)
+{
+	load("rocksdb");
+	return (struct rig_config){.backend = loaded,
+				   .backend_options = &options,
+				   .tasks = 2,
+				   .partitions = 2,
+				   .records = 15000,
+				   .seed = seed,
+				   .cache_bytes = 256 << 10,
+				   .checkpoints = 15};
+}
+
 Test(pipeline, checkpoints_over_rocksdb_are_exact_cuts)
 {
 	struct rig_config config;
 
 	NEED_ROCKSDB();
-	load("rocksdb");
-	config = (struct rig_config){.backend = loaded,
-				     .backend_options = &options,
-				     .tasks = 2,
-				     .partitions = 2,
-				     .records = 15000,
-				     .seed = 4,
-				     .cache_bytes = 256 << 10,
-				     .checkpoints = 15};
+	config = rocksdb_rig(4);
 	expect_exact_cuts(&config);
+}
+
+Test(pipeline, full_checkpoints_over_rocksdb_are_exact_cuts)
+{
+	struct rig_config config;
+
+	NEED_ROCKSDB();
+	config = rocksdb_rig(21);
+	config.full_checkpoints = true;
+	expect_exact_cuts(&config);
+}
+
+/* A backend with stable views and changes, in front of which the host caches: views are opened behind the barrier. */
+static struct rig_config cached_rig(uint64_t seed)
+{
+	struct rig_config config = memory_rig(3, seed);
+
+	changed = *loaded;
+	changed.flags &= ~SB_BACKEND_IN_MEMORY;
+	config.backend = &changed;
+	config.cache_bytes = 256 << 10;
+	return config;
+}
+
+Test(pipeline, checkpoints_of_changes_behind_a_cache_are_exact_cuts)
+{
+	struct rig_config config = cached_rig(22);
+
+	expect_exact_cuts(&config);
+}
+
+/* Of the plugin that is loaded; forgets every other mark. */
+static const sb_delta_ops *remembering;
+static sb_delta_ops forgetful;
+static _Atomic uint64_t walks;
+
+static int32_t open_or_forget(sb_backend *backend, uint64_t since, sb_changes **ret_changes, sb_error *error)
+{
+	if (atomic_fetch_add(&walks, 1) % 2)
+		return error_set(error, SB_ERR_NOT_FOUND, "this mark is forgotten");
+	return remembering->changes_open(backend, since, ret_changes, error);
+}
+
+static const void *forgetful_extension(const char *id)
+{
+	return strcmp(id, SB_EXT_DELTA) == 0 ? &forgetful : NULL;
+}
+
+static void forget_marks(void)
+{
+	remembering = loaded->backend.extension(SB_EXT_DELTA);
+	forgetful = *remembering;
+	forgetful.changes_open = open_or_forget;
+	changed.backend.extension = forgetful_extension;
+}
+
+Test(pipeline, checkpoints_are_exact_cuts_when_marks_are_forgotten_at_the_barrier)
+{
+	struct rig_config config = memory_rig(3, 23);
+
+	changed = *loaded;
+	config.backend = &changed;
+	forget_marks();
+	expect_exact_cuts(&config);
+	cr_assert_gt(walks, 3);
+}
+
+Test(pipeline, checkpoints_are_exact_cuts_when_marks_are_forgotten_behind_the_barrier)
+{
+	struct rig_config config = cached_rig(24);
+
+	forget_marks();
+	expect_exact_cuts(&config);
+	cr_assert_gt(walks, 3);
 }
 
 Test(pipeline, checkpoints_by_event_time_hold_exactly_what_is_live)
@@ -266,6 +345,18 @@ Test(pipeline, failed_multi_get_ends_the_run)
 Test(pipeline, failed_write_batch_ends_the_run)
 {
 	expect_backend_failure(PLAIN_WRITE_BATCH, 9, 0, "write_batch: plain fault");
+}
+
+/* The first write of all: the working set holds everything until then. */
+Test(pipeline, failed_write_of_a_thaw_ends_the_run)
+{
+	struct rig_config config = cached_rig(25);
+
+	plain_backend_component(&changed, SB_BACKEND_ORDERED | SB_BACKEND_STABLE_ITER);
+	config.backend_options = NULL;
+	config.cache_bytes = 64 << 20;
+	plain_control.fail_in[PLAIN_WRITE_BATCH] = 1;
+	expect_failure(&config, SB_ERR_IO, "write_batch: plain fault");
 }
 
 Test(pipeline, failed_scan_ends_the_run)
