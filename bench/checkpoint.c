@@ -17,7 +17,8 @@
  *           how many events it counts on. Not in full mode, where it would be the steady part's once more. Means
  *           beside the medians, and enough rounds, because an engine that rewrites its files now and then pays then.
  *
- * Pause and duration are sbhost's own figures. Bytes are what is new in the checkpoint directory, in files of a name
+ * Pause, thaw (from the pause until the backends have the state of that moment) and duration (of writing, behind both) are sbhost's own
+ * figures. A checkpoint is under way from its pause to its end. Bytes are what is new in the checkpoint directory, in files of a name
  * that was not there before, whatever the log says; for RocksDB's tables most of them are links and were
  * written before. Nothing is cached away: writing ends with fsync.
  *
@@ -74,6 +75,7 @@ struct options {
 	uint64_t dirty;
 	unsigned rounds;
 	unsigned dirty_rounds;
+	double interval_s; /* 0: chosen by us */
 	const char *rocksdb_option; /* NULL: none */
 	double limit_s;
 	bool json;
@@ -82,6 +84,7 @@ struct options {
 struct checkpoint {
 	double at; /* when its log line came */
 	double pause_s;
+	double thaw_s;
 	double duration_s;
 	uint64_t logged_bytes;
 	uint64_t new_bytes;
@@ -93,7 +96,9 @@ struct checkpoint {
 struct figures {
 	unsigned checkpoints;
 	double pause_s;
+	double pause_p99_s; /* the largest, of fewer than a hundred */
 	double pause_max_s;
+	double thaw_s;
 	double duration_s;
 	double duration_mean_s;
 	double new_bytes;
@@ -110,7 +115,7 @@ struct run {
 	struct figures steady;
 	struct figures dirty;
 	double idle_rate; /* events a second while no checkpoint is written */
-	double during_rate; /* while one is */
+	double during_rate; /* while one is under way: thaw and writing */
 	double whole_rate; /* of the whole part, pauses and all */
 };
 
@@ -385,6 +390,7 @@ static void take_checkpoint(struct job *job, const char *line)
 	*checkpoint = (struct checkpoint){
 		.at = now(),
 		.pause_s = log_number(line, "pause_ms") / 1e3,
+		.thaw_s = log_number(line, "thaw_ms") / 1e3,
 		.duration_s = log_number(line, "duration_ms") / 1e3,
 		.logged_bytes = (uint64_t)log_number(line, "bytes"),
 	};
@@ -492,12 +498,14 @@ static double mean(const double *values, size_t count)
 static void summarize(const struct checkpoint *checkpoints, size_t count, struct figures *ret_figures)
 {
 	double pauses[CHECKPOINTS_MAX];
+	double thaws[CHECKPOINTS_MAX];
 	double durations[CHECKPOINTS_MAX];
 	double bytes[CHECKPOINTS_MAX];
 	double logged[CHECKPOINTS_MAX];
 
 	for (size_t i = 0; i < count; i++) {
 		pauses[i] = checkpoints[i].pause_s;
+		thaws[i] = checkpoints[i].thaw_s;
 		durations[i] = checkpoints[i].duration_s;
 		bytes[i] = (double)checkpoints[i].new_bytes;
 		logged[i] = (double)checkpoints[i].logged_bytes;
@@ -505,7 +513,9 @@ static void summarize(const struct checkpoint *checkpoints, size_t count, struct
 	*ret_figures = (struct figures){
 		.checkpoints = (unsigned)count,
 		.pause_s = median(pauses, count),
-		.pause_max_s = count ? pauses[count - 1] : 0, /* they are sorted now */
+		.pause_p99_s = count ? pauses[(count * 99 + 99) / 100 - 1] : 0, /* they are sorted now */
+		.pause_max_s = count ? pauses[count - 1] : 0,
+		.thaw_s = median(thaws, count),
 		.duration_s = median(durations, count),
 		.duration_mean_s = mean(durations, count),
 		.new_bytes = median(bytes, count),
@@ -534,7 +544,7 @@ static size_t select_kind(const struct job *job, size_t first, enum mode mode, s
 }
 
 /* Both rates between begin and end; the log line of a checkpoint comes at the end of its writing, before which
- * was the pause. */
+ * were the thaw and the pause. */
 static void rate(const struct job *job, double begin, double end, struct run *run)
 {
 	double writing_s = 0;
@@ -546,20 +556,22 @@ static void rate(const struct job *job, double begin, double end, struct run *ru
 	for (size_t i = 0; i < job->checkpoint_count; i++) {
 		const struct checkpoint *c = &job->checkpoints[i];
 		double written = c->at < end ? c->at : end;
-		double submitted = c->at - c->duration_s > begin ? c->at - c->duration_s : begin;
-		double arrived = c->at - c->duration_s - c->pause_s;
+		double released = c->at - c->duration_s - c->thaw_s;
+		double arrived = released - c->pause_s;
 
 		if (arrived < begin)
 			arrived = begin;
-		if (submitted > end)
-			submitted = end;
-		if (written > submitted) {
-			writing_s += written - submitted;
-			writing_events += events_at(job, written) - events_at(job, submitted);
+		if (released < begin)
+			released = begin;
+		if (released > end)
+			released = end;
+		if (written > released) {
+			writing_s += written - released;
+			writing_events += events_at(job, written) - events_at(job, released);
 		}
-		if (submitted > arrived) {
-			paused_s += submitted - arrived;
-			paused_events += events_at(job, submitted) - events_at(job, arrived);
+		if (released > arrived) {
+			paused_s += released - arrived;
+			paused_events += events_at(job, released) - events_at(job, arrived);
 		}
 	}
 
@@ -608,6 +620,7 @@ static bool run_round(struct job *job, struct checkpoint *ret_sum)
 	*ret_sum = job->checkpoints[first];
 	for (size_t i = first + 1; i < job->checkpoint_count; i++) {
 		ret_sum->pause_s += job->checkpoints[i].pause_s;
+		ret_sum->thaw_s += job->checkpoints[i].thaw_s;
 		ret_sum->duration_s += job->checkpoints[i].duration_s;
 		ret_sum->new_bytes += job->checkpoints[i].new_bytes;
 		ret_sum->logged_bytes += job->checkpoints[i].logged_bytes;
@@ -737,10 +750,12 @@ static void stop(struct job *job)
 }
 
 /* Long enough that between two full checkpoints there is time without one. */
-static double interval_s(const struct run *run)
+static double interval_s(const struct options *options, const struct run *run)
 {
 	double millions = (double)run->keys / 1e6;
 
+	if (options->interval_s > 0)
+		return options->interval_s;
 	if (run->mode == MODE_INCREMENTAL)
 		return 3;
 	return millions < 2 ? 4 : millions > 10 ? 20 : 2 * millions;
@@ -754,7 +769,7 @@ static void measure(const struct options *options, bool has_mode, struct run *ru
 		die("memory", "is out");
 	job->options = options;
 	job->keys = run->keys;
-	job->interval_s = interval_s(run);
+	job->interval_s = interval_s(options, run);
 	job->deadline = now() + options->limit_s;
 	job->seed = UINT64_C(0x9e3779b97f4a7c15);
 	snprintf(job->dir, sizeof(job->dir), "%.200s/bench-checkpoint-XXXXXX", options->parent);
@@ -793,11 +808,11 @@ static double ratio(double a, double b)
 
 static void print_steady(const struct run *runs, size_t count)
 {
-	printf("While all keys change at random. Million events a second: idle, no checkpoint is written; writing, one is;\n"
+	printf("While all keys change at random. Million events a second: idle, no checkpoint is under way; writing, one is;\n"
 	       "whole, over all, pauses included. Ratios are to idle.\n"
-	       "%-12s %-12s %-8s %9s %9s %9s %8s %8s %6s %7s %6s %6s %6s\n",
-	       "mode", "kind", "backend", "keys", "pause ms", "max ms", "write ms", "new MB", "idle", "writing",
-	       "ratio", "whole", "ratio");
+	       "%-12s %-12s %-8s %9s %5s %9s %9s %9s %8s %8s %8s %6s %7s %6s %6s %6s\n",
+	       "mode", "kind", "backend", "keys", "count", "pause ms", "p99 ms", "max ms", "thaw ms", "write ms",
+	       "new MB", "idle", "writing", "ratio", "whole", "ratio");
 	for (size_t i = 0; i < count; i++) {
 		const struct run *run = &runs[i];
 
@@ -807,10 +822,12 @@ static void print_steady(const struct run *runs, size_t count)
 			printf("%s\n", run->failure);
 			continue;
 		}
-		printf("%9.1f %9.1f %9.0f %8.1f %6.3f %7.3f %6.2f %6.3f %6.2f\n", run->steady.pause_s * 1e3,
-		       run->steady.pause_max_s * 1e3, run->steady.duration_s * 1e3, run->steady.new_bytes / 1e6,
-		       run->idle_rate / 1e6, run->during_rate / 1e6, ratio(run->during_rate, run->idle_rate),
-		       run->whole_rate / 1e6, ratio(run->whole_rate, run->idle_rate));
+		printf("%5u %9.3f %9.3f %9.3f %8.0f %8.0f %8.1f %6.3f %7.3f %6.2f %6.3f %6.2f\n",
+		       run->steady.checkpoints, run->steady.pause_s * 1e3, run->steady.pause_p99_s * 1e3,
+		       run->steady.pause_max_s * 1e3, run->steady.thaw_s * 1e3, run->steady.duration_s * 1e3,
+		       run->steady.new_bytes / 1e6, run->idle_rate / 1e6, run->during_rate / 1e6,
+		       ratio(run->during_rate, run->idle_rate), run->whole_rate / 1e6,
+		       ratio(run->whole_rate, run->idle_rate));
 	}
 }
 
@@ -846,11 +863,11 @@ static void print_dirty(const struct options *options, const struct run *runs, s
 
 static void print_json_figures(const char *name, const struct figures *figures)
 {
-	printf("\"%s\":{\"kind\":\"%s\",\"checkpoints\":%u,\"pause_ms\":%.3f,\"pause_max_ms\":%.3f,\"duration_ms\":%.1f,\"duration_mean_ms\":%.1f,"
+	printf("\"%s\":{\"kind\":\"%s\",\"checkpoints\":%u,\"pause_ms\":%.3f,\"pause_p99_ms\":%.3f,\"pause_max_ms\":%.3f,\"thaw_ms\":%.1f,\"duration_ms\":%.1f,\"duration_mean_ms\":%.1f,"
 	       "\"new_bytes\":%.0f,\"new_bytes_mean\":%.0f,\"logged_bytes\":%.0f}",
-	       name, figures->kind, figures->checkpoints, figures->pause_s * 1e3, figures->pause_max_s * 1e3,
-	       figures->duration_s * 1e3, figures->duration_mean_s * 1e3, figures->new_bytes, figures->new_bytes_mean,
-	       figures->logged_bytes);
+	       name, figures->kind, figures->checkpoints, figures->pause_s * 1e3, figures->pause_p99_s * 1e3,
+	       figures->pause_max_s * 1e3, figures->thaw_s * 1e3, figures->duration_s * 1e3,
+	       figures->duration_mean_s * 1e3, figures->new_bytes, figures->new_bytes_mean, figures->logged_bytes);
 }
 
 static void print_json(const struct options *options, const struct run *runs, size_t count)
@@ -888,6 +905,7 @@ static const char usage[] =
 	"  --modes LIST      full,incremental\n"
 	"  --dirty N         keys that change between two checkpoints in the last part (100000)\n"
 	"  --rounds N        checkpoints in the steady part (3)\n"
+	"  --interval S      seconds between them (by default long enough that there is time without one)\n"
 	"  --dirty-rounds N  in the last part (8)\n"
 	"  --rocksdb-opt K=V an option of that backend\n"
 	"  --limit SECONDS   for each run (600)\n"
@@ -945,6 +963,7 @@ static void parse(int argc, char **argv, struct options *options)
 		{"modes", required_argument, NULL, 'm'},
 		{"dirty", required_argument, NULL, 'd'},
 		{"rounds", required_argument, NULL, 'r'},
+		{"interval", required_argument, NULL, 'i'},
 		{"dirty-rounds", required_argument, NULL, 'R'},
 		{"rocksdb-opt", required_argument, NULL, 'o'},
 		{"limit", required_argument, NULL, 'l'},
@@ -971,7 +990,10 @@ static void parse(int argc, char **argv, struct options *options)
 			options->dirty = parse_count(optarg, 99999999);
 			break;
 		case 'r':
-			options->rounds = (unsigned)parse_count(optarg, 20);
+			options->rounds = (unsigned)parse_count(optarg, 150);
+			break;
+		case 'i':
+			options->interval_s = (double)parse_count(optarg, 3600);
 			break;
 		case 'R':
 			options->dirty_rounds = (unsigned)parse_count(optarg, 40);

@@ -1,7 +1,7 @@
 /* The coordinator writes checkpoints, on a thread of its own, one at a time.
  *
- * The pipeline takes a cut at a barrier: positions, outputs' lengths, a stable iterator for each backend, each
- * operator's own snapshot. From then on the cut belongs to the coordinator, and processing goes on. A
+ * The pipeline takes a cut at a barrier: positions, outputs' lengths, each operator's own snapshot, and a stable iterator over each backend, as soon as
+ * it has the state of that moment. From then on the cut belongs to the coordinator, while processing goes on. A
  * checkpoint counts when its file is durable: only then is it reported and are older ones collected. */
 #ifndef CHECKPOINT_COORDINATOR_H
 #define CHECKPOINT_COORDINATOR_H

@@ -40,6 +40,8 @@ void key_order_sort(struct ordered_entry *entries, uint64_t n)
 {
 	uint64_t skip = UINT64_MAX;
 
+	if (n < 2)
+		return;
 	for (uint64_t i = 0; i < n; i++)
 		skip = common_length(entry_key(entries[0].entry), entry_key(entries[i].entry), skip);
 	for (uint64_t i = 0; i < n; i++)

@@ -3,9 +3,9 @@
  *   sources → reader (split, decode, route) → queue per task → task (working set, operator) → output
  *
  * A checkpoint begins with a barrier, which the reader puts into every queue between two batches: all that is
- * before it counts, nothing behind it does. At the barrier each task flushes its working set and opens a stable
- * iterator; when the last one has, output length and cut are taken, and all go on while the
- * coordinator writes. A task whose backend has no stable iterators waits until the writing is done.
+ * before it counts, nothing behind it does. At the barrier each task freezes what it has changed; when the last one has, the output's length
+ * is taken, and all go on. Between later batches each task brings what is frozen to its backend (the thaw), then opens a stable view of it; when the
+ * last one has, the cut is handed to the coordinator, which writes. A task whose backend has no stable iterators waits until the writing is done.
  *
  * The functions here are called by one controlling thread; what happens inside is told by event_fd. */
 #ifndef STREAM_PIPELINE_H
