@@ -182,6 +182,15 @@ static int32_t note_needs(struct planning *planning, const char *path, const cha
 	return status;
 }
 
+/* A temporary that nobody will rename: it goes, so it needs nothing, however whole it is. */
+static bool is_left_over(const struct planning *planning, uint64_t number, const char *suffix)
+{
+	const struct checkpoint_heads *heads = &planning->heads;
+
+	return strcmp(suffix, CHECKPOINT_TMP_SUFFIX) == 0 &&
+	       (planning->nobody_writes || (heads->count && number <= heads->refs[0].number));
+}
+
 /* Every checkpoint there, under whatever name it was given: a copy that somebody calls checkpoint-….json.old counts. */
 static int32_t note_folder(struct planning *planning, const char *folder, bool keeps_parents, sb_error *err)
 {
@@ -195,7 +204,7 @@ static int32_t note_folder(struct planning *planning, const char *folder, bool k
 		uint64_t number;
 		const char *rest;
 
-		if (!checkpoint_id_parse(name, &number, &rest))
+		if (!checkpoint_id_parse(name, &number, &rest) || (!*folder && is_left_over(planning, number, rest)))
 			continue;
 		if (asprintf(&path, "%s/%s/%s", planning->store->dir, folder, name) < 0) {
 			path = NULL;
@@ -253,12 +262,11 @@ static bool is_in_use(const char *name)
 
 static void decide_own(const struct planning *planning, const char *name, struct sweep_file *file)
 {
-	const struct checkpoint_heads *heads = &planning->heads;
 	uint64_t number;
 	const char *rest;
 
 	if (checkpoint_id_parse(name, &number, &rest) && strcmp(rest, CHECKPOINT_TMP_SUFFIX) == 0) {
-		if (planning->nobody_writes || (heads->count && number <= heads->refs[0].number))
+		if (is_left_over(planning, number, rest))
 			say(file, false, "left by something that was interrupted", "");
 		else
 			say(file, true, "being written", "");

@@ -105,15 +105,26 @@ static void log_checkpoint(const struct control *c, const struct checkpoint_resu
 		    LOG_F("pause_ms", pause_ms, 3), LOG_I("thaw_ms", thaw_ms), LOG_I("duration_ms", duration_ms));
 }
 
-static int32_t take_success(struct control *c, const struct checkpoint_result *result, sb_error *err)
+/* The checkpoint counts whether or not this can be noted down, so the job goes on, and the next one tries again. */
+static void mark_checkpoint(struct control *c)
+{
+	sb_error err = ERROR_INIT;
+
+	if (c->has_mark)
+		return;
+	c->has_mark = state_dir_mark_checkpoint(c->job, &err) == SB_OK;
+	if (!c->has_mark)
+		LOG(c->job->config->log, SB_LOG_WARN,
+		    "Cannot note that there is a checkpoint; were all of them lost, the next start would not miss them",
+		    LOG_S("error", err.message));
+}
+
+static void take_success(struct control *c, const struct checkpoint_result *result)
 {
 	c->failed_checkpoints = 0;
 	c->covered = c->seen_at_request;
 	log_checkpoint(c, result);
-	if (!c->has_mark)
-		TRY(state_dir_mark_checkpoint(c->job, err));
-	c->has_mark = true;
-	return SB_OK;
+	mark_checkpoint(c);
 }
 
 static int32_t take_result(struct control *c, const struct checkpoint_result *result, sb_error *err)
@@ -121,8 +132,10 @@ static int32_t take_result(struct control *c, const struct checkpoint_result *re
 	const struct job_config *config = c->job->config;
 
 	progress_clear(&c->progress);
-	if (result->status == SB_OK)
-		return take_success(c, result, err);
+	if (result->status == SB_OK) {
+		take_success(c, result);
+		return SB_OK;
+	}
 	c->failed_checkpoints++;
 	LOG(config->log, SB_LOG_ERROR, "Checkpoint failed; the last good one still counts",
 	    LOG_I("failed_in_a_row", c->failed_checkpoints), LOG_S("error", result->error.message));

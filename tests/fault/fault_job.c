@@ -40,7 +40,7 @@ static int no_fsync(struct io *io, int fd)
 	return 0;
 }
 
-static void arm(struct failing_io *failing, const struct fault *fault)
+void fault_arm(struct failing_io *failing, const struct fault *fault)
 {
 	static struct io_ops ops;
 
@@ -66,6 +66,8 @@ static enum job_end run_job(const struct fault_job *job, struct io *io, int log_
 		.log = &log,
 		.plugin_dir = SB_PLUGIN_DIR,
 		.backend = job->mode->backend,
+		.backend_options = &job->backend_option,
+		.backend_option_count = job->backend_option ? 1 : 0,
 		.operator= SB_TEST_PLUGIN_DIR "/libcounting_operator.so",
 		.operator_options = options,
 		.operator_option_count = 1,
@@ -133,7 +135,7 @@ static _Noreturn void be_the_job(const struct fault_job *job, struct report *rep
 	alarm(PATIENCE_S);
 	must(chdir(job->dir) == 0 && dup2(input_fd, STDIN_FILENO) == STDIN_FILENO, "move into the job's directory");
 	close(input_fd);
-	arm(&report->failing, &job->fault);
+	fault_arm(&report->failing, &job->fault);
 	before = (int)count_names("/proc/self/fd", "");
 	report->end = run_job(job, &report->failing.io, log_fd, &report->error);
 	report->descriptors_lost = (int)count_names("/proc/self/fd", "") - before;

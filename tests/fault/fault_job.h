@@ -35,6 +35,7 @@ struct fault_job {
 	const struct fault_input *file, *stream;
 	uint32_t stream_begin, stream_end; /* the stream's records that come in this run */
 	const char *restore_id; /* NULL: the newest */
+	const char *backend_option; /* NULL: none */
 	uint64_t keep;
 	struct fault fault;
 	bool compare; /* behind a good end: fault_compare with the newest checkpoint */
@@ -53,6 +54,8 @@ struct fault_outcome {
 	unsigned created, failed; /* checkpoints, by the log */
 };
 
+/* A struct io with that fault, whose fsync does not wait for the disk; once in a process. */
+void fault_arm(struct failing_io *failing, const struct fault *fault);
 void fault_job_run(const struct fault_job *job, struct fault_outcome *ret_outcome);
 void fault_outcome_done(struct fault_outcome *outcome);
 /* The number of the checkpoint in the last line with that message ("Checkpoint created"); 0: none. */

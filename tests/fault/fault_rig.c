@@ -42,11 +42,20 @@ bool fault_mode_get(unsigned index, struct fault_mode *ret_mode)
 	return true;
 }
 
-bool fault_is_whole(void)
+#define SLOW 10u
+
+uint64_t fault_step(const struct fault_mode *mode, uint64_t cases, uint64_t short_form)
 {
 	const char *wanted = getenv("SBHOST_FAULTS");
+	uint64_t step = 1;
 
-	return wanted && strcmp(wanted, "whole") == 0;
+	if (!wanted)
+		step = 1 + cases / short_form;
+	else if (strcmp(wanted, "whole") != 0)
+		step = strtoull(wanted, NULL, 10);
+	if (mode->slow)
+		step *= wanted ? SLOW : 4; /* the short form is short already */
+	return step ? step : 1;
 }
 
 static void write_input(const struct fault_rig *rig, const char *dir, uint32_t records)

@@ -9,8 +9,9 @@
 #define FAULT_MODES 5u
 bool fault_mode_get(unsigned index, struct fault_mode *ret_mode);
 
-/* Whether the whole campaign was asked for (SBHOST_FAULTS=whole, scripts/fault-campaign), or a short form of it. */
-bool fault_is_whole(void);
+/* Of so many cases, one in how many is tried: enough for a short form of so many, unless SBHOST_FAULTS says "whole" or, as a number, one in
+ * how many (scripts/fault-campaign). Of a slow mode, a tenth of that. */
+uint64_t fault_step(const struct fault_mode *mode, uint64_t cases, uint64_t short_form);
 
 struct fault_past { /* a checkpoint of the ground */
 	char id[CHECKPOINT_ID_BYTES];

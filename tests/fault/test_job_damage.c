@@ -16,9 +16,7 @@
 #include "fault/checkpoint_fixture.h"
 #include "fault/fault_rig.h"
 
-#define SHORT_FORM 40u /* positions in all files of a mode */
-#define SHORT_FORM_SLOW 12u
-#define WHOLE_SLOW 2000u
+#define SHORT_FORM 40u /* cases of each mode */
 
 struct damage {
 	char file[128]; /* below the working directory */
@@ -143,18 +141,6 @@ static void visit(struct campaign *c, const char *dir, visit_fn *each)
 	}
 }
 
-static uint64_t step_for(const struct campaign *c)
-{
-	const bool slow = c->rig.mode.slow;
-	uint64_t cases = slow ? SHORT_FORM_SLOW : SHORT_FORM;
-
-	if (fault_is_whole() && !slow)
-		return 1;
-	if (fault_is_whole())
-		cases = WHOLE_SLOW;
-	return 1 + 2 * c->bytes / cases;
-}
-
 ParameterizedTestParameters(job_damage, a_damaged_byte_never_gives_a_wrong_state)
 {
 	static unsigned modes[FAULT_MODES];
@@ -175,7 +161,8 @@ ParameterizedTest(unsigned *index, job_damage, a_damaged_byte_never_gives_a_wron
 	cr_assert(fault_mode_get(*index, &mode));
 	fault_rig_init(&c.rig, &mode);
 	visit(&c, FAULT_CHECKPOINTS, count_file);
-	c.step = step_for(&c);
+	c.step = fault_step(&mode, 2 * c.bytes, SHORT_FORM);
+	c.step += c.step > 1 && c.step % 2 == 0; /* both ways in turn */
 	visit(&c, FAULT_CHECKPOINTS, try_file);
 	cr_assert(c.equal && c.older);
 	printf("damage: %-15s %6" PRIu64 " bytes, %6" PRIu64 " cases: %" PRIu64 " restored the newest, %" PRIu64

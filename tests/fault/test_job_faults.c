@@ -2,8 +2,7 @@
  * collects old ones, while it sets damaged or unwanted ones aside. Whatever happens to it, the next start must find the newest state that
  * was reported, or a newer one, whole and with its own offsets, and end with exactly the right output.
  *
- * In a normal run some calls are tried, with failures that change from call to call; with SBHOST_FAULTS=whole (scripts/fault-campaign) every
- * call with every failure, or, with a slow backend, every call with one of them. */
+ * A case is one call and one failure. In a normal run some are tried; with SBHOST_FAULTS=whole (scripts/fault-campaign) all of them. */
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <errno.h>
@@ -19,9 +18,7 @@
 #include "fault/fault_rig.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-#define CALLS_MAX 5000u
-#define SHORT_FORM_CALLS 12u /* about so many of a scenario are tried in a normal run, */
-#define SHORT_FORM_CALLS_SLOW 3u /* or so many */
+#define SHORT_FORM 12u /* cases of each scenario */
 
 enum scenario {
 	FRESH, /* no checkpoint yet */
@@ -148,6 +145,55 @@ static void check_second(struct campaign *c, const struct fault *fault, const st
 	fault_outcome_done(&second);
 }
 
+static bool is_named_in(const char *dir, const char *name)
+{
+	AUTO(buffer_done) struct buffer names = BUFFER_INIT;
+	sb_error err = ERROR_INIT;
+	bool found = false;
+	uint64_t count;
+	struct io io;
+
+	io_init_system(&io);
+	if (io_list(&io, dir, &names, &count, &err) != SB_OK)
+		return false; /* quarantine and abandoned are not always there */
+	for (size_t i = 0; i < names.len && !found; i += strlen((char *)names.data + i) + 1) {
+		AUTO(free_memory) uint8_t *bytes = NULL;
+		char path[1024];
+		size_t len;
+
+		snprintf(path, sizeof(path), "%s/%s", dir, (char *)names.data + i);
+		if (strncmp((char *)names.data + i, "checkpoint-", 11) == 0)
+			bytes = file_read(path, &len);
+		found = bytes && memmem(bytes, len, name, strlen(name));
+	}
+	return found;
+}
+
+/* A file in shared/ lies there because some checkpoint, here or set aside, names it. */
+static void check_shared(const struct campaign *c, const struct fault *fault, const struct fault_outcome *first)
+{
+	static const char *const folders[] = {"", "/quarantine", "/abandoned"};
+	AUTO(buffer_done) struct buffer names = BUFFER_INIT;
+	sb_error err = ERROR_INIT;
+	char path[512];
+	uint64_t count;
+	struct io io;
+
+	io_init_system(&io);
+	snprintf(path, sizeof(path), "%s/" FAULT_CHECKPOINTS "/shared", c->rig.run);
+	if (io_list(&io, path, &names, &count, &err) != SB_OK)
+		return;
+	for (size_t i = 0; i < names.len; i += strlen((char *)names.data + i) + 1) {
+		bool named = false;
+
+		for (size_t k = 0; k < LENGTH(folders) && !named; k++) {
+			snprintf(path, sizeof(path), "%s/" FAULT_CHECKPOINTS "%s", c->rig.run, folders[k]);
+			named = is_named_in(path, (char *)names.data + i);
+		}
+		cr_assert(named, "%s is of no use: %s", (char *)names.data + i, describe(c, fault, first));
+	}
+}
+
 static void check_litter(const struct campaign *c, const struct fault *fault, const struct fault_outcome *first)
 {
 	char path[512];
@@ -161,61 +207,40 @@ static void check_litter(const struct campaign *c, const struct fault *fault, co
 	}
 }
 
-/* False when the job makes fewer calls. */
-static bool try_one(struct campaign *c, const struct fault *fault)
+static void try_one(struct campaign *c, const struct fault *fault)
 {
 	struct fault_job job = prepare(c, fault);
 	struct fault_outcome first;
-	bool hit;
 
 	fault_job_run(&job, &first);
 	check_first(c, fault, &first);
-	hit = first.hit;
 	if (fault->nth == 0) {
 		cr_assert_eq(first.end, JOB_DONE, "%s", describe(c, fault, &first));
 		c->calls = first.calls;
 	}
 	check_second(c, fault, &first);
 	check_litter(c, fault, &first);
+	check_shared(c, fault, &first);
 	c->cases++;
 	fault_outcome_done(&first);
-	return hit;
 }
 
-static void try_all(struct campaign *c)
-{
-	for (size_t f = 0; f < LENGTH(failures); f++) {
-		struct fault fault = failures[f];
-
-		do {
-			fault.nth++;
-			cr_assert_lt(fault.nth, CALLS_MAX);
-		} while (try_one(c, &fault));
-	}
-}
-
-/* Every so manieth call, with failures in turn; not with the same ones in all modes. */
-static void try_some(struct campaign *c, uint64_t step)
-{
-	size_t turn = strlen(c->rig.mode.name) + c->scenario;
-
-	for (uint64_t nth = 1 + turn % step; nth <= c->calls; nth += step) {
-		struct fault fault = failures[turn++ % LENGTH(failures)];
-
-		fault.nth = nth;
-		try_one(c, &fault);
-	}
-}
-
+/* Case i is call 1 + i / (failures) with failure i % (failures): a step that they do not divide takes them in turn. A few calls more than
+ * were counted, since threads do not always make the same number. */
 static void run_campaign(struct campaign *c)
 {
-	const bool slow = c->rig.mode.slow;
+	uint64_t cases, step;
 
 	try_one(c, &(struct fault){0});
-	if (fault_is_whole() && !slow)
-		try_all(c);
-	else
-		try_some(c, fault_is_whole() ? 1 : 1 + c->calls / (slow ? SHORT_FORM_CALLS_SLOW : SHORT_FORM_CALLS));
+	cases = (c->calls + c->calls / 16) * LENGTH(failures);
+	step = fault_step(&c->rig.mode, cases, SHORT_FORM);
+	step += step > 1 && step % LENGTH(failures) == 0;
+	for (uint64_t i = c->rig.mode.name[0] % step; i < cases; i += step) {
+		struct fault fault = failures[i % LENGTH(failures)];
+
+		fault.nth = 1 + i / LENGTH(failures);
+		try_one(c, &fault);
+	}
 }
 
 ParameterizedTestParameters(job_faults, a_failed_call_costs_no_state)
@@ -243,5 +268,33 @@ ParameterizedTest(struct parameters *parameters, job_faults, a_failed_call_costs
 	       " killed, %" PRIu64 " checkpoints failed\n",
 	       mode.name, scenario_names[c.scenario], c.calls, c.cases, c.refused, c.killed, c.failed_checkpoints);
 	fflush(stdout);
+	fault_rig_done(&c.rig);
+}
+
+/* What fails inside a backend fails one checkpoint, and the one after it lacks nothing. Two tasks fail one after the other, so the second
+ * of four attempts is the last whose failure the job survives. */
+Test(job_faults, a_backend_that_cannot_make_its_files_costs_one_checkpoint)
+{
+	struct campaign c = {.scenario = RESUME};
+	struct fault_mode mode;
+
+	cr_assert(fault_mode_get(2, &mode) && strcmp(mode.name, "filing-native") == 0);
+	fault_rig_init(&c.rig, &mode);
+	for (unsigned nth = 1; nth <= 2; nth++) {
+		const struct fault none = {0};
+		struct fault_job job = prepare(&c, &none);
+		struct fault_outcome first;
+		char option[32];
+
+		snprintf(option, sizeof(option), "fail_create=%u", nth);
+		job.backend_option = option;
+		fault_job_run(&job, &first);
+		cr_assert(first.wait_status == 0 && first.end == JOB_DONE, "%s", describe(&c, &none, &first));
+		cr_assert(first.failed == 2 && first.created, "%s", describe(&c, &none, &first));
+		check_second(&c, &none, &first);
+		check_litter(&c, &none, &first);
+		check_shared(&c, &none, &first);
+		fault_outcome_done(&first);
+	}
 	fault_rig_done(&c.rig);
 }
