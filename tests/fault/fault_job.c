@@ -9,6 +9,9 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -21,6 +24,7 @@ struct report {
 	enum job_end end;
 	sb_error error, differs;
 	int descriptors_lost;
+	bool has_leaks;
 	struct failing_io failing;
 };
 
@@ -52,6 +56,15 @@ void fault_arm(struct failing_io *failing, const struct fault *fault)
 	failing->sticky = fault->sticky;
 	failing->under = FAULT_CHECKPOINTS;
 	failing->only_under = fault->checkpoints_only;
+}
+
+bool fault_has_leaks(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+	return __lsan_do_recoverable_leak_check() != 0;
+#else
+	return false;
+#endif
 }
 
 static enum job_end run_job(const struct fault_job *job, struct io *io, int log_fd, sb_error *err)
@@ -139,6 +152,7 @@ static _Noreturn void be_the_job(const struct fault_job *job, struct report *rep
 	before = (int)count_names("/proc/self/fd", "");
 	report->end = run_job(job, &report->failing.io, log_fd, &report->error);
 	report->descriptors_lost = (int)count_names("/proc/self/fd", "") - before;
+	report->has_leaks = fault_has_leaks();
 	if (job->compare && report->end == JOB_DONE)
 		compare_newest(job, &report->differs);
 	_exit(0);
@@ -210,6 +224,7 @@ static void take_report(const struct report *report, struct fault_outcome *outco
 	outcome->error = report->error;
 	outcome->differs = report->differs;
 	outcome->descriptors_lost = report->descriptors_lost;
+	outcome->has_leaks = report->has_leaks;
 	outcome->hit = report->failing.hit;
 	outcome->hit_inside = report->failing.hit_inside;
 	outcome->hit_call = report->failing.hit_call;

@@ -50,12 +50,15 @@ struct fault_outcome {
 	enum io_call hit_call;
 	uint64_t calls;
 	int descriptors_lost;
+	bool has_leaks; /* of memory; looked for under the address sanitizer only */
 	struct buffer log;
 	unsigned created, failed; /* checkpoints, by the log */
 };
 
 /* A struct io with that fault, whose fsync does not wait for the disk; once in a process. */
 void fault_arm(struct failing_io *failing, const struct fault *fault);
+/* Whether this process has leaked memory by now. A child that ends by _exit is not asked otherwise. */
+bool fault_has_leaks(void);
 void fault_job_run(const struct fault_job *job, struct fault_outcome *ret_outcome);
 void fault_outcome_done(struct fault_outcome *outcome);
 /* The number of the checkpoint in the last line with that message ("Checkpoint created"); 0: none. */

@@ -62,6 +62,7 @@ static void check(struct campaign *c, const struct damage *damage, const struct 
 	const uint64_t restored = fault_logged_id(outcome, "Restoring from checkpoint ");
 
 	cr_assert_eq(outcome->wait_status, 0, "it crashed: %s", describe(c, damage, outcome));
+	cr_assert(!outcome->has_leaks, "leaks: %s", describe(c, damage, outcome));
 	if (outcome->end != JOB_DONE) {
 		c->refused++;
 		cr_assert_gt(strlen(outcome->error.message), 20, "%s", describe(c, damage, outcome));

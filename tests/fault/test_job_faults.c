@@ -112,6 +112,7 @@ static void check_first(struct campaign *c, const struct fault *fault, const str
 	cr_assert_eq(first->wait_status, 0, "it crashed: %s", describe(c, fault, first));
 	cr_assert_eq(first->descriptors_lost, 0, "%d descriptors lost: %s", first->descriptors_lost,
 		     describe(c, fault, first));
+	cr_assert(!first->has_leaks, "leaks: %s", describe(c, fault, first));
 	cr_assert_leq(first->failed, FAULT_FAILED_MAX + 1, "%s", describe(c, fault, first));
 	if (first->end == JOB_DONE)
 		return;

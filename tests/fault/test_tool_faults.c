@@ -43,6 +43,7 @@ struct parameters {
 struct report {
 	int status; /* its exit status */
 	int descriptors_lost;
+	bool has_leaks;
 	struct failing_io failing;
 };
 
@@ -106,6 +107,7 @@ static int run_command(struct campaign *c, const char *dir, enum command command
 		before = (int)count_names("/proc/self/fd", "");
 		report->status = run_tool(c, &report->failing.io, command, word, file);
 		report->descriptors_lost = (int)count_names("/proc/self/fd", "") - before;
+		report->has_leaks = fault_has_leaks();
 		_exit(0);
 	}
 	cr_assert_eq(waitpid(child, &status, 0), child);
@@ -183,6 +185,7 @@ static void check(struct campaign *c, const struct fault *fault, int wait_status
 	cr_assert(killed ? fault->failure == FAIL_KILL : wait_status == 0, "%s crashed", describe(c, fault));
 	cr_assert(killed || c->report->descriptors_lost == 0, "%s lost %d descriptors", describe(c, fault),
 		  c->report->descriptors_lost);
+	cr_assert(killed || !c->report->has_leaks, "%s leaks", describe(c, fault));
 	cr_assert(done || killed || (c->report->failing.hit && fault->failure != FAIL_SHORT), "%s ended with %d",
 		  describe(c, fault), c->report->status);
 	if (c->command == EXPORT) {
