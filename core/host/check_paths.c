@@ -11,39 +11,41 @@
 #include "base/error.h"
 #include "host/job_private.h"
 
-/* The absolute path without links, as far as it exists; what does not exist yet follows as it is. */
-static int32_t resolve(struct io *io, const char *path, char **ret_real, sb_error *err)
+/* The absolute path without links, as far as it exists; what does not exist yet follows as it is. malloc'ed; NULL, and err, on failure. */
+static char *resolve(struct io *io, const char *path, sb_error *err)
 {
 	const char *slash = strrchr(path, '/');
-	const char *name = slash ? slash + 1 : path;
 	AUTO(free_memory) char *parent = NULL;
 	AUTO(free_memory) char *real_parent = NULL;
+	char *real = NULL;
 
-	TRY(io_real_path(io, path, ret_real, err));
-	if (*ret_real)
-		return SB_OK;
+	if (io_real_path(io, path, &real, err) != SB_OK || real)
+		return real;
 	parent = !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
 	if (!parent)
-		return error_no_memory(err);
-	if (strcmp(parent, path) == 0)
-		return error_set(err, SB_ERR_CONFIG,
-				 "the working directory is gone; start from one that is there, or use absolute paths");
-	TRY(resolve(io, parent, &real_parent, err));
-	if (asprintf(ret_real, "%s/%s", strcmp(real_parent, "/") == 0 ? "" : real_parent, name) < 0) {
-		*ret_real = NULL;
-		return error_no_memory(err);
+		error_no_memory(err);
+	else if (strcmp(parent, path) == 0)
+		error_set(err, SB_ERR_CONFIG,
+			  "the working directory is gone; start from one that is there, or use absolute paths");
+	else
+		real_parent = resolve(io, parent, err);
+	if (!real_parent)
+		return NULL;
+	if (asprintf(&real, "%s/%s", strcmp(real_parent, "/") == 0 ? "" : real_parent, slash ? slash + 1 : path) < 0) {
+		error_no_memory(err);
+		return NULL;
 	}
-	return SB_OK;
+	return real;
 }
 
 static int32_t lies_in(struct io *io, const char *path, const char *dir, bool *ret_lies, sb_error *err)
 {
-	AUTO(free_memory) char *real_path = NULL;
-	AUTO(free_memory) char *real_dir = NULL;
+	AUTO(free_memory) char *real_path = resolve(io, path, err);
+	AUTO(free_memory) char *real_dir = real_path ? resolve(io, dir, err) : NULL;
 	size_t len;
 
-	TRY(resolve(io, path, &real_path, err));
-	TRY(resolve(io, dir, &real_dir, err));
+	if (!real_dir)
+		return err->code;
 	len = strlen(real_dir);
 	*ret_lies = strncmp(real_path, real_dir, len) == 0 &&
 		    (real_path[len] == '/' || real_path[len] == 0 || strcmp(real_dir, "/") == 0);
@@ -63,8 +65,10 @@ static int32_t is_same_file(struct io *io, const char *a, const char *b, bool *r
 	*ret_same = has_a && has_b && S_ISREG(of_a.st_mode) && of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
 	if (has_a || has_b)
 		return SB_OK;
-	TRY(resolve(io, a, &real_a, err));
-	TRY(resolve(io, b, &real_b, err));
+	real_a = resolve(io, a, err);
+	real_b = real_a ? resolve(io, b, err) : NULL;
+	if (!real_b)
+		return err->code;
 	*ret_same = strcmp(real_a, real_b) == 0;
 	return SB_OK;
 }
