@@ -28,6 +28,7 @@ struct keyed_state {
 	uint64_t misses_cap;
 	sb_op *write_ops; /* scratch for write_batch */
 	struct ordered_entry *writes;
+	bool shrinking; /* evicting until an eighth of the budget is free */
 	bool sealed; /* from freeze to release: the backend gets what is frozen, and nothing newer */
 	uint32_t thaw_list; /* the lists of what is frozen are empty before this one */
 	struct buffer raw_key;

@@ -13,6 +13,7 @@
 #include "base/slice.h"
 
 #define FIRST_SLOTS 1024u
+#define TRIM_SLOTS_AN_ENTRY 8u
 #define POOL_UNIT 32u
 #define POOL_CLASSES 32u /* up to 1 KiB; larger ones go back to malloc */
 #define SLOT_BYTES (sizeof(uint32_t) + sizeof(struct entry *))
@@ -164,17 +165,12 @@ static uint64_t free_slot(const uint32_t *tags, uint64_t mask, uint64_t hash)
 	return at;
 }
 
-int32_t working_set_reserve(struct working_set *set, uint64_t extra, sb_error *err)
+static int32_t resize(struct working_set *set, uint64_t new_slots, sb_error *err)
 {
-	uint64_t slots = set->mask + 1;
-	uint64_t new_slots = slots;
+	const uint64_t slots = set->mask + 1;
 	uint32_t *tags;
 	struct entry **entries;
 
-	while ((set->count + extra) * 4 > new_slots * 3)
-		new_slots *= 2;
-	if (new_slots == slots)
-		return SB_OK;
 	TRY(alloc_table(new_slots, &tags, &entries, err));
 	for (uint64_t i = 0; i < slots; i++) {
 		uint64_t at;
@@ -190,8 +186,29 @@ int32_t working_set_reserve(struct working_set *set, uint64_t extra, sb_error *e
 	set->tags = tags;
 	set->slots = entries;
 	set->mask = new_slots - 1;
-	set->bytes += (new_slots - slots) * SLOT_BYTES;
+	set->bytes += new_slots * SLOT_BYTES;
+	set->bytes -= slots * SLOT_BYTES;
 	return SB_OK;
+}
+
+int32_t working_set_reserve(struct working_set *set, uint64_t extra, sb_error *err)
+{
+	uint64_t slots = set->mask + 1;
+
+	while ((set->count + extra) * 4 > slots * 3)
+		slots *= 2;
+	return slots == set->mask + 1 ? SB_OK : resize(set, slots, err);
+}
+
+void working_set_trim(struct working_set *set)
+{
+	sb_error ignored = ERROR_INIT; /* without memory for a smaller table the large one stays */
+	uint64_t slots = set->mask + 1;
+
+	while (slots > FIRST_SLOTS && slots > set->count * TRIM_SLOTS_AN_ENTRY)
+		slots /= 2;
+	if (slots < set->mask + 1)
+		resize(set, slots, &ignored);
 }
 
 static bool is_entry_of(const struct entry *entry, uint64_t hash, uint32_t state_index, sb_slice user_part)

@@ -86,6 +86,8 @@ void working_set_prefetch_entry(const struct working_set *set, uint64_t hash);
 
 /* Makes room for extra more entries, so that find_or_add cannot run into a full table. */
 int32_t working_set_reserve(struct working_set *set, uint64_t extra, sb_error *err);
+/* A table with far more slots than entries becomes smaller: it counts towards the budget, too. */
+void working_set_trim(struct working_set *set);
 
 /* The entry of (state, user part); a new one has no flags, and inline_bytes of zeroed value. NULL when memory is out. */
 struct entry *working_set_find_or_add(struct working_set *set, uint64_t hash, uint32_t state_index, uint32_t key_group,

@@ -15,6 +15,7 @@
 
 #define WRITE_OPS 4096u
 #define HELD_BYTES ((uint64_t)64 << 20)
+#define SHRINK_ROUNDS 2u
 /* How many slots a batch looks at for room while what is dirty must stay: when few entries may go, looking for them would take longer
  * than making more. */
 #define SEALED_STEPS (4 * WRITE_OPS)
@@ -161,15 +162,29 @@ static uint64_t collect_victims(struct keyed_state *ks, uint64_t target, uint64_
 	return changed;
 }
 
-/* An eighth more than is needed goes at once, so that the next batches find room. A table that is over the
- * budget all by itself ends the loop with an empty set. */
+/* The most that writes which are held back, or frozen, may make of the set. */
+static uint64_t bytes_max(const struct keyed_state *ks)
+{
+	return 2 * ks->config.cache_bytes + HELD_BYTES;
+}
+
+/* How often WRITE_OPS entries may be evicted behind one batch. What grew while writes were held back would take seconds all at
+ * once; several times what a batch adds wins the race as well. */
+static uint64_t rounds_per_batch(const struct keyed_state *ks)
+{
+	return ks->set.bytes > bytes_max(ks) ? UINT64_MAX : SHRINK_ROUNDS;
+}
+
+/* Once begun it goes on, batch by batch, until an eighth of the budget is free, so that victims come in numbers that are worth
+ * sorting. A table that is over the budget all by itself ends the loop with an empty set, and is made smaller. */
 static int32_t shrink_to_budget(struct keyed_state *ks, sb_error *err)
 {
 	uint64_t target = ks->config.cache_bytes - ks->config.cache_bytes / 8;
 	uint64_t steps = SEALED_STEPS;
 
 	TRY(reserve_writes(ks, err));
-	while (ks->set.bytes > target && ks->set.count && steps) {
+	for (uint64_t rounds = rounds_per_batch(ks); rounds && ks->set.bytes > target && ks->set.count && steps;
+	     rounds--) {
 		uint64_t changed;
 
 		if (!ks->sealed)
@@ -181,13 +196,16 @@ static int32_t shrink_to_budget(struct keyed_state *ks, sb_error *err)
 		for (uint64_t i = 0; i < changed; i++)
 			working_set_remove(&ks->set, ks->writes[i].entry);
 	}
+	ks->shrinking = ks->set.bytes > target && ks->set.count;
+	if (!ks->shrinking)
+		working_set_trim(&ks->set);
 	return SB_OK;
 }
 
 /* While writes are held back entries stay, over the budget, too, up to a bound. */
 static bool may_put_off(const struct keyed_state *ks)
 {
-	return write_hold_is_set(ks->config.hold) && ks->set.bytes <= 2 * ks->config.cache_bytes + HELD_BYTES;
+	return write_hold_is_set(ks->config.hold) && ks->set.bytes <= bytes_max(ks);
 }
 
 static int32_t evict_while_sealed(struct keyed_state *ks, sb_error *err)
@@ -210,5 +228,5 @@ int32_t write_back_evict(struct keyed_state *ks, sb_error *err)
 		working_set_clear(&ks->set);
 		return SB_OK;
 	}
-	return ks->set.bytes > ks->config.cache_bytes ? shrink_to_budget(ks, err) : SB_OK;
+	return ks->shrinking || ks->set.bytes > ks->config.cache_bytes ? shrink_to_budget(ks, err) : SB_OK;
 }

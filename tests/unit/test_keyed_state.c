@@ -62,6 +62,7 @@ static struct component plain;
 static struct option_set options;
 static struct instance *backend;
 static struct keyed_state *ks;
+static struct write_hold hold;
 static struct model model;
 
 /* The batch at hand. */
@@ -74,6 +75,7 @@ static void set_up(void)
 	io_init_system(&io);
 	clock_init_system(&system_clock);
 	atomic_store(&horizon_ms, INT64_MIN);
+	write_hold_init(&hold);
 	strcpy(directory, "/tmp/sbhost-keyed-XXXXXX");
 	cr_assert_not_null(mkdtemp(directory));
 	model_init(&model);
@@ -94,6 +96,7 @@ static void tear_down(void)
 {
 	close_all();
 	model_done(&model);
+	write_hold_done(&hold);
 	cr_assert_eq(io_remove_tree(&io, directory, &err), SB_OK, "%s", err.message);
 }
 
@@ -101,7 +104,8 @@ TestSuite(keyed_state, .init = set_up, .fini = tear_down, .timeout = 60);
 
 static void open_state(const struct component *component, uint64_t cache_bytes)
 {
-	struct keyed_state_config config = {.schema = &schema, .key_groups = KEY_GROUPS, .cache_bytes = cache_bytes};
+	struct keyed_state_config config = {
+		.schema = &schema, .key_groups = KEY_GROUPS, .cache_bytes = cache_bytes, .hold = &hold};
 
 	cr_assert_eq(instance_open_backend(component, "backend-0", directory, 0, &options, &env, &backend, &err), SB_OK,
 		     "%s", err.message);
@@ -1093,6 +1097,37 @@ Test(keyed_state, freeze_and_release_of_nothing_write_nothing)
 	cr_assert_eq(keyed_state_thaw(ks, 100, &err), SB_OK);
 	keyed_state_release(ks);
 	cr_assert_eq(plain_control.calls[PLAIN_WRITE_BATCH], 0);
+}
+
+Test(keyed_state, what_grew_while_writes_were_held_back_is_evicted_over_many_batches)
+{
+	const uint64_t budget = 1 << 20, most_a_batch = 8192;
+	struct keyed_state_stats before, after;
+	uint64_t batches = 0;
+	char key[16];
+
+	open_plain(budget);
+	write_hold_set(&hold);
+	for (int i = 0; i < 30000; i++) {
+		snprintf(key, sizeof(key), "key-%d", i);
+		begin_one(key, 1);
+		*(uint8_t *)keyed_state_upsert(ks, FLAG, 0, NULL) = (uint8_t)i;
+		must_end();
+	}
+	keyed_state_get_stats(ks, &after);
+	cr_assert_eq(after.written_back, 0);
+	cr_assert_gt(after.cached_bytes, 3 * budget);
+	write_hold_lift(&hold);
+	do {
+		before = after;
+		begin_one("key-0", 1);
+		must_end();
+		keyed_state_get_stats(ks, &after);
+		cr_assert_leq(after.written_back - before.written_back, most_a_batch);
+		batches++;
+	} while (after.cached_bytes > budget && batches < 100);
+	cr_assert_leq(after.cached_bytes, budget);
+	cr_assert_gt(batches, 2);
 }
 
 Test(keyed_state, eviction_of_large_raw_values_takes_no_more_than_it_needs)
