@@ -23,6 +23,14 @@ static int64_t system_monotonic_ns(struct clock *clock)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+int64_t clock_thread_cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 static int64_t file_wall_ns(struct clock *clock)
 {
 	FILE *file = fopen((const char *)clock->context, "re");

@@ -32,6 +32,9 @@ static inline int64_t clock_monotonic_ns(struct clock *clock)
 	return clock->monotonic_ns(clock);
 }
 
+/* Processor time of the calling thread so far; the system's only, since a test could not tell what it should be. */
+int64_t clock_thread_cpu_ns(void);
+
 /* A clock that stands still until it is moved. */
 struct fake_clock {
 	struct clock clock;

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digits.h"
+#include "base/shortest.h"
 #include "base/slice.h"
 
 static char *format_u64_backwards(char *end, uint64_t value)
@@ -39,46 +41,93 @@ void number_append_i64(struct buffer *out, int64_t value)
 
 /* Amounts of money are the common case: value is i/100 for an integer of at most 15
  * digits. Two decimals of up to 15 digits never read as the same double, so when i/100
- * reads back as value it is the shortest, once trailing zeros are off. */
-static bool append_hundredths(struct buffer *out, double value)
+ * reads back as value it is the shortest, once trailing zeros are off. NULL: it is no such number. */
+static uint8_t *put_hundredths(uint8_t *out, double magnitude)
 {
-	double scaled = value * 100.0;
-	uint64_t i;
-	char text[32];
-	char *end = text + sizeof(text);
-	char *start = end;
+	int64_t hundredths;
 
-	if (!(fabs(scaled) < 1e15))
-		return false;
-	i = (uint64_t)(fabs(scaled) + 0.5);
-	if ((double)i / 100.0 != fabs(value) || (i == 0 && signbit(value)))
-		return false;
-	if (i % 100) {
-		if (i % 10)
-			*--start = (char)('0' + i % 10);
-		*--start = (char)('0' + i / 10 % 10);
-		*--start = '.';
+	if (!(magnitude < 1e13))
+		return NULL;
+	hundredths = (int64_t)(magnitude * 100.0 + 0.5);
+	if ((double)hundredths / 100.0 != magnitude)
+		return NULL;
+	out = digits_put(out, (uint64_t)hundredths / 100);
+	if (hundredths % 100) {
+		*out++ = '.';
+		out = digits_put_last(out, (uint32_t)(hundredths % 100), 2);
+		out -= out[-1] == '0';
 	}
-	start = format_u64_backwards(start, i / 100);
-	if (value < 0)
-		*--start = '-';
-	buffer_append(out, start, (size_t)(end - start));
-	return true;
+	return out;
+}
+
+static uint8_t *put_zeros(uint8_t *out, int count)
+{
+	for (; count > 0; count--)
+		*out++ = '0';
+	return out;
+}
+
+static uint8_t *put_point_and(uint8_t *out, const uint8_t *digits, int count)
+{
+	if (count <= 0)
+		return out;
+	*out++ = '.';
+	memcpy(out, digits, (size_t)count);
+	return out + count;
+}
+
+/* digits (count of them), the first of which stands for 10^exponent, in the form that printf's %g gives to so many digits, or to
+ * 15 when there are fewer. */
+static uint8_t *put_decimal(uint8_t *out, const uint8_t *digits, int count, int exponent)
+{
+	int whole = exponent + 1; /* digits before the point */
+
+	if (exponent >= -4 && exponent < 0) {
+		*out++ = '0';
+		*out++ = '.';
+		out = put_zeros(out, -whole);
+		memcpy(out, digits, (size_t)count);
+		return out + count;
+	}
+	if (exponent < 0 || exponent >= (count > 15 ? count : 15))
+		whole = 1;
+	memcpy(out, digits, (size_t)(whole < count ? whole : count));
+	out = put_zeros(out + (whole < count ? whole : count), whole - count);
+	out = put_point_and(out, digits + whole, count - whole);
+	if (whole == exponent + 1)
+		return out;
+	*out++ = 'e';
+	*out++ = exponent < 0 ? '-' : '+';
+	if (exponent < 0)
+		exponent = -exponent;
+	return exponent < 100 ? digits_put_last(out, (uint32_t)exponent, 2) : digits_put(out, (uint64_t)exponent);
+}
+
+uint8_t *number_put_f64(uint8_t *out, double value)
+{
+	const double magnitude = fabs(value);
+	uint8_t digits[DIGITS_ROOM];
+	struct shortest shortest;
+	uint8_t *end;
+	int count;
+
+	if (signbit(value))
+		*out++ = '-';
+	end = put_hundredths(out, magnitude);
+	if (end)
+		return end;
+	shortest = shortest_of(magnitude);
+	for (; shortest.digits % 10 == 0; shortest.exponent++)
+		shortest.digits /= 10;
+	count = (int)(digits_put(digits, shortest.digits) - digits);
+	return put_decimal(out, digits, count, count - 1 + shortest.exponent);
 }
 
 void number_append_f64(struct buffer *out, double value)
 {
-	char text[40];
+	uint8_t text[NUMBER_F64_ROOM];
 
-	if (append_hundredths(out, value))
-		return;
-	/* Any 15 digits survive the way to a normal double and back, and %g drops their zeros; subnormals hold fewer. */
-	for (int digits = isnormal(value) ? 15 : 1; digits <= 17; digits++) {
-		snprintf(text, sizeof(text), "%.*g", digits, value);
-		if (digits == 17 || strtod(text, NULL) == value)
-			break;
-	}
-	buffer_append_text(out, text);
+	buffer_append(out, text, (size_t)(number_put_f64(text, value) - text));
 }
 
 void number_append_f64_fixed(struct buffer *out, double value, int decimals)

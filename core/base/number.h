@@ -8,7 +8,10 @@
 
 void number_append_i64(struct buffer *out, int64_t value);
 void number_append_u64(struct buffer *out, uint64_t value);
-/* The shortest decimal text that reads back as the same double. */
+#define NUMBER_F64_ROOM 48 /* bytes that number_put_f64 may write */
+
+/* The shortest decimal text of a finite double that reads back as the same one, the closest of several; returns its end. */
+uint8_t *number_put_f64(uint8_t *out, double value);
 void number_append_f64(struct buffer *out, double value);
 /* Exactly that many decimals (0 to 17), correctly rounded. */
 void number_append_f64_fixed(struct buffer *out, double value, int decimals);

@@ -47,6 +47,7 @@ enum option_key {
 	KEY_CACHE_SIZE,
 	KEY_MAX_EVENTS,
 	KEY_METRICS_EVERY,
+	KEY_PROFILE,
 	KEY_PROGRESS,
 	KEY_LOG_LEVEL,
 	KEY_LOG_FORMAT,
@@ -107,6 +108,7 @@ static const struct argp_option option_table[] = {
 	{"log-format", KEY_LOG_FORMAT, "text|logfmt|json", 0, "(default text)", 0},
 	{"progress", KEY_PROGRESS, "auto|on|off", 0, "Progress and rate (default auto: on, but in the demonstration)",
 	 0},
+	{"profile", KEY_PROFILE, NULL, 0, "Tell at the end where the time went", 0},
 	{"metrics-every", KEY_METRICS_EVERY, "N", 0, "A line of state metrics every N events (default: none)", 0},
 	{0},
 };
@@ -301,6 +303,9 @@ static int32_t parse_log_option(int key, const char *value, struct run_options *
 	case KEY_PROGRESS:
 		TRY(parse_word(o, "progress", value, progress, "auto, on or off", &index));
 		o->progress = index;
+		return SB_OK;
+	case KEY_PROFILE:
+		o->job.profile = true;
 		return SB_OK;
 	case KEY_METRICS_EVERY:
 		o->has_metrics_every = true;

@@ -55,6 +55,7 @@ struct job_config {
 	uint64_t cache_bytes;
 	uint64_t max_events; /* 0: no limit */
 	uint64_t metrics_every;
+	bool profile; /* tell at the end where the time went */
 	bool show_progress;
 	bool progress_bar; /* standard error is a terminal */
 };

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "host/job_private.h"
+#include "host/profile_report.h"
 #include "host/progress.h"
 
 enum phase { RUNNING, STOPPING, FINAL_CHECKPOINT, FINISHED };
@@ -26,6 +27,8 @@ struct control {
 	uint64_t seen_at_request; /* records taken when the last checkpoint was asked for */
 	uint64_t covered; /* records that the last good checkpoint covers */
 	bool has_mark;
+	uint64_t checkpoints; /* that succeeded */
+	int64_t checkpoint_ns; /* what writing them took */
 	struct progress progress;
 };
 
@@ -122,6 +125,8 @@ static void mark_checkpoint(struct control *c)
 static void take_success(struct control *c, const struct checkpoint_result *result)
 {
 	c->failed_checkpoints = 0;
+	c->checkpoints++;
+	c->checkpoint_ns += result->duration_ns;
 	c->covered = c->seen_at_request;
 	log_checkpoint(c, result);
 	mark_checkpoint(c);
@@ -232,6 +237,10 @@ int32_t control_run(struct job *job, sb_error *err)
 	progress_clear(&c.progress);
 	if (status == SB_OK)
 		progress_summarize(&c.progress, job->pipeline);
+	if (status == SB_OK && job->config->profile) {
+		pipeline_stop(job->pipeline);
+		profile_report(job->config, job->pipeline, c.checkpoints, c.checkpoint_ns);
+	}
 	close(c.signal_fd);
 	return status;
 }

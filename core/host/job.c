@@ -93,6 +93,7 @@ static int32_t open_pipeline(struct job *job, sb_error *err)
 		.store = job->store,
 		.codec = config->codec,
 		.keep = config->keep,
+		.profile = config->profile,
 		.full_checkpoints = config->full_checkpoints,
 		.backend_id = job->backend->id,
 		.backend_version = job->backend_plugin->version,

@@ -16,7 +16,7 @@
 #include "base/slice.h"
 #include "stream/decode_time.h"
 
-#define VALUE_MAX_BYTES 40 /* the longest value but a string or a fixed number */
+#define VALUE_MAX_BYTES NUMBER_F64_ROOM /* the longest value but a string or a fixed number */
 #define FIXED_MAX_BYTES 340 /* the largest double with 17 decimals */
 #define STRAY_MAX_BYTES 32 /* whole stores go so far behind the end of a line */
 #define SECOND_BYTES 21 /* "2024-11-09T15:20:23. with its quote */
@@ -138,15 +138,12 @@ static uint8_t *put_i64(uint8_t *out, int64_t value)
 	return digits_put(out, 0 - (uint64_t)value);
 }
 
-/* Through a buffer on the out side: for what the fast paths leave. */
-static uint8_t *put_number_slowly(uint8_t *out, double value, int32_t decimals)
+/* Through a buffer on the out side: for what the fast path leaves. */
+static uint8_t *put_fixed_slowly(uint8_t *out, double value, int32_t decimals)
 {
 	AUTO(buffer_done) struct buffer text = BUFFER_INIT;
 
-	if (decimals < 0)
-		number_append_f64(&text, value);
-	else
-		number_append_f64_fixed(&text, value, decimals);
+	number_append_f64_fixed(&text, value, decimals);
 	if (text.failed)
 		return NULL;
 	memcpy(out, text.data, text.len);
@@ -182,7 +179,7 @@ static uint8_t *put_fixed(uint8_t *out, double value, int32_t decimals)
 	uint64_t scaled, power;
 
 	if (decimals > 6 || !round_scaled(fabs(value), (double)powers[decimals], &scaled))
-		return put_number_slowly(out, value, decimals);
+		return put_fixed_slowly(out, value, decimals);
 	power = powers[decimals];
 	if (signbit(value))
 		*out++ = '-';
@@ -191,29 +188,6 @@ static uint8_t *put_fixed(uint8_t *out, double value, int32_t decimals)
 		return out;
 	*out++ = '.';
 	return digits_put_last(out, (uint32_t)(scaled % power), (unsigned)decimals);
-}
-
-/* Sums of money are multiples of a hundredth. Such a number of at most 15 digits that reads back as value is its shortest
- * text, once trailing zeros are off. */
-static uint8_t *put_shortest(uint8_t *out, double value)
-{
-	double magnitude = fabs(value);
-	int64_t hundredths;
-
-	if (!(magnitude < 1e13))
-		return put_number_slowly(out, value, -1);
-	hundredths = (int64_t)(magnitude * 100.0 + 0.5);
-	if ((double)hundredths / 100.0 != magnitude || (hundredths == 0 && signbit(value)))
-		return put_number_slowly(out, value, -1);
-	if (value < 0)
-		*out++ = '-';
-	out = digits_put(out, (uint64_t)hundredths / 100);
-	if (hundredths % 100) {
-		*out++ = '.';
-		out = digits_put_last(out, (uint32_t)(hundredths % 100), 2);
-		out -= out[-1] == '0';
-	}
-	return out;
 }
 
 static uint8_t *put_time(struct encoder *e, uint8_t *out, int64_t ms)
@@ -366,7 +340,7 @@ static int32_t put_value(struct encoder *e, uint8_t **out, const struct encode_f
 	case SB_TYPE_F64:
 		if (!isfinite(value->as.f64))
 			return refuse(field, "it is not a finite number", err);
-		end = field->decimals < 0 ? put_shortest(*out, value->as.f64)
+		end = field->decimals < 0 ? number_put_f64(*out, value->as.f64)
 					  : put_fixed(*out, value->as.f64, field->decimals);
 		if (!end)
 			return error_no_memory(err);

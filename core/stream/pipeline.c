@@ -173,6 +173,8 @@ int32_t pipeline_start(struct pipeline *p, sb_error *err)
 {
 	int sys_errno;
 
+	if (p->config.profile)
+		p->start_ns = clock_monotonic_ns(p->config.clock);
 	TRY(coordinator_start(&p->coordinator_config, &p->coordinator, err));
 	for (uint32_t i = 0; i < p->config.tasks; i++) {
 		sys_errno = pthread_create(&p->tasks[i].thread, NULL, task_run, &p->tasks[i]);
@@ -193,20 +195,31 @@ static void close_fd(int fd)
 		close(fd);
 }
 
+void pipeline_stop(struct pipeline *p)
+{
+	if (p->free_batches.items)
+		close_queues(p);
+	if (p->has_reader)
+		pthread_join(p->reader_thread, NULL);
+	p->has_reader = false;
+	for (uint32_t i = 0; i < p->opened_tasks; i++) {
+		if (p->tasks[i].has_thread)
+			pthread_join(p->tasks[i].thread, NULL);
+		p->tasks[i].has_thread = false;
+	}
+	coordinator_stop(p->coordinator);
+	p->coordinator = NULL;
+	if (p->config.profile && !p->stop_ns)
+		p->stop_ns = clock_monotonic_ns(p->config.clock);
+}
+
 void pipeline_close(struct pipeline *p)
 {
 	struct batch *batch;
 
 	if (!p)
 		return;
-	if (p->free_batches.items)
-		close_queues(p);
-	if (p->has_reader)
-		pthread_join(p->reader_thread, NULL);
-	for (uint32_t i = 0; i < p->opened_tasks; i++)
-		if (p->tasks[i].has_thread)
-			pthread_join(p->tasks[i].thread, NULL);
-	coordinator_stop(p->coordinator);
+	pipeline_stop(p);
 	barrier_done(&p->barrier); /* before the backends' instances go: it may hold iterators */
 	for (uint32_t i = 0; i < p->opened_tasks; i++)
 		task_close(&p->tasks[i]);
@@ -268,5 +281,18 @@ void pipeline_get_progress(const struct pipeline *p, struct pipeline_progress *r
 			ret_progress->total = -1;
 		else
 			ret_progress->total += total;
+	}
+}
+
+void pipeline_get_profile(const struct pipeline *p, struct pipeline_profile *ret_profile)
+{
+	*ret_profile = (struct pipeline_profile){.reader = p->reader_profile, .elapsed_ns = p->stop_ns - p->start_ns};
+	for (uint32_t i = 0; i < p->config.tasks; i++) {
+		const struct profile *profile = &p->tasks[i].profile;
+
+		for (unsigned stage = 0; stage < PROFILE_STAGES; stage++)
+			ret_profile->tasks.ns[stage] += profile->ns[stage];
+		ret_profile->tasks.cpu_ns += profile->cpu_ns;
+		ret_profile->events += atomic_load(&p->tasks[i].events);
 	}
 }

@@ -14,6 +14,7 @@
 #include "checkpoint/coordinator.h"
 #include "plugin/instance.h"
 #include "stream/output.h"
+#include "stream/profile.h"
 #include "stream/source.h"
 
 struct partition {
@@ -55,6 +56,7 @@ struct pipeline_config {
 	struct checkpoint_store *store;
 	enum checkpoint_codec codec;
 	uint64_t keep;
+	bool profile; /* watch where the time goes */
 	bool full_checkpoints; /* even if the backend can do better */
 	const char *backend_id, *backend_version;
 	const char *operator_version;
@@ -65,6 +67,8 @@ struct pipeline;
 /* Opens operators and keyed states; no thread yet. config's pointers outlive the pipeline. */
 int32_t pipeline_open(const struct pipeline_config *config, struct pipeline **ret_pipeline, sb_error *err);
 int32_t pipeline_start(struct pipeline *pipeline, sb_error *err);
+/* Ends all threads at once (batches in flight are lost), so that what they counted stands still. */
+void pipeline_stop(struct pipeline *pipeline);
 /* Ends all threads at once (batches in flight are lost) and frees. NULL is fine. */
 void pipeline_close(struct pipeline *pipeline);
 
@@ -95,5 +99,15 @@ struct pipeline_progress {
 };
 
 void pipeline_get_progress(const struct pipeline *pipeline, struct pipeline_progress *ret_progress);
+
+struct pipeline_profile {
+	struct profile reader;
+	struct profile tasks; /* all tasks' together */
+	int64_t elapsed_ns; /* from start to stop */
+	uint64_t events;
+};
+
+/* With config.profile, after pipeline_stop. */
+void pipeline_get_profile(const struct pipeline *pipeline, struct pipeline_profile *ret_profile);
 
 #endif

@@ -43,6 +43,7 @@ struct task {
 	uint64_t mark; /* of the newest barrier, 0: none yet */
 	uint64_t good_mark; /* of the newest checkpoint that succeeded, 0: none yet */
 	_Atomic uint64_t events;
+	struct profile profile;
 	uint64_t next_metrics; /* number of events at which the next metrics line is due */
 };
 
@@ -78,6 +79,8 @@ struct pipeline {
 
 	pthread_t reader_thread;
 	bool has_reader;
+	struct profile reader_profile;
+	int64_t start_ns, stop_ns; /* with config.profile */
 	int wake_fd; /* wakes the reader from its wait */
 	_Atomic bool stop_wanted, barrier_wanted, closing;
 	_Atomic uint64_t decoded, bad_records;

@@ -30,6 +30,7 @@ struct reader {
 	uint64_t decoded; /* what is told of it in r->p->decoded lags behind within a turn */
 	int64_t next_tick_ns;
 	uint32_t turn; /* the partition that is next */
+	struct profile *watch;
 };
 
 static bool is_closing(const struct reader *r)
@@ -64,20 +65,26 @@ static int64_t horizon(const struct reader *r)
 static bool send(struct reader *r, uint32_t task)
 {
 	struct batch *batch = r->batches[task];
+	bool pushed;
 
 	r->batches[task] = NULL;
 	batch->horizon_ms = horizon(r);
-	if (queue_push(&r->p->tasks[task].queue, batch))
-		return true;
-	batch_free(batch);
-	return false;
+	profile_lap(r->watch, PROFILE_DECODE);
+	pushed = queue_push(&r->p->tasks[task].queue, batch);
+	profile_lap(r->watch, PROFILE_WAIT);
+	if (!pushed)
+		batch_free(batch);
+	return pushed;
 }
 
 /* The batch that collects for that task; NULL when the pipeline closes. */
 static struct batch *batch_for(struct reader *r, uint32_t task)
 {
-	if (!r->batches[task])
+	if (!r->batches[task]) {
+		profile_lap(r->watch, PROFILE_DECODE);
 		r->batches[task] = queue_pop(&r->p->free_batches);
+		profile_lap(r->watch, PROFILE_WAIT);
+	}
 	return r->batches[task];
 }
 
@@ -316,7 +323,9 @@ static void wait_for_input(struct reader *r, bool sources_too)
 		if (source_due_ns(partition->source) < due_ns)
 			due_ns = source_due_ns(partition->source);
 	}
+	profile_lap(r->watch, PROFILE_DECODE);
 	poll(fds, n, timeout_ms(r, due_ns));
+	profile_lap(r->watch, PROFILE_IDLE);
 	free(fds);
 	drain_wake_fd(r);
 }
@@ -341,7 +350,9 @@ static int32_t inject_barrier(struct reader *r, sb_error *err)
 		return SB_OK;
 	send_partial(r);
 	update_clock(r);
-	return barrier_inject(r->p, err);
+	TRY(barrier_inject(r->p, err));
+	profile_lap(r->watch, PROFILE_CHECKPOINT);
+	return SB_OK;
 }
 
 static int32_t read_a_round(struct reader *r, uint32_t *ret_records, sb_error *err)
@@ -398,7 +409,7 @@ static int32_t serve_barriers(struct reader *r, sb_error *err)
 
 static int32_t init(struct reader *r, struct pipeline *p, sb_error *err)
 {
-	*r = (struct reader){.p = p, .time_field = UINT32_MAX};
+	*r = (struct reader){.p = p, .time_field = UINT32_MAX, .watch = &p->reader_profile};
 	r->batches = calloc(p->config.tasks, sizeof(struct batch *));
 	r->values = calloc(p->config.operator->input_count, sizeof(*r->values));
 	if (!r->batches || !r->values)
@@ -409,6 +420,8 @@ static int32_t init(struct reader *r, struct pipeline *p, sb_error *err)
 		if (p->config.operator->inputs[i].flags & SB_FIELD_EVENT_TIME)
 			r->time_field = i;
 	}
+	for (uint32_t i = 0; i < p->config.partition_count; i++)
+		source_set_profile(p->config.partitions[i].source, r->watch);
 	r->key_is_text = p->config.operator->inputs[r->key_field].type == SB_TYPE_STRING;
 	return SB_OK;
 }
@@ -427,8 +440,10 @@ void *reader_run(void *argument)
 	struct pipeline *p = argument;
 	sb_error err = ERROR_INIT;
 	struct reader reader;
-	int32_t status = init(&reader, p, &err);
+	int32_t status;
 
+	profile_start(&p->reader_profile, p->config.profile ? p->config.clock : NULL);
+	status = init(&reader, p, &err);
 	if (status == SB_OK)
 		status = read_input(&reader, &err);
 	if (status == SB_OK)
@@ -436,5 +451,6 @@ void *reader_run(void *argument)
 	if (status != SB_OK)
 		pipeline_fail(p, &err);
 	done(&reader);
+	profile_stop(&p->reader_profile, PROFILE_IDLE);
 	return NULL;
 }

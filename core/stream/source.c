@@ -28,6 +28,11 @@ enum source_status source_next(struct source *source, struct source_record *ret_
 	return source->ops->next(source, ret_record, err);
 }
 
+void source_set_profile(struct source *source, struct profile *profile)
+{
+	source->profile = profile;
+}
+
 int source_poll_fd(const struct source *source)
 {
 	return source->ops->poll_fd(source);

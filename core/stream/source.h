@@ -14,6 +14,7 @@
 #include "io/io.h"
 #include "stream/block.h"
 #include "stream/decode.h"
+#include "stream/profile.h"
 
 enum source_kind { SOURCE_FILE, SOURCE_STDIN, SOURCE_GENERATOR };
 
@@ -65,6 +66,9 @@ enum source_status {
 };
 
 struct source;
+
+/* The watch of the thread that calls source_next, which outlives that: waiting for bytes counts as PROFILE_READ. */
+void source_set_profile(struct source *source, struct profile *profile);
 
 /* Opens (a file must exist and be readable) and reads a header; no record yet. SB_ERR_CONFIG names path and remedy. */
 int32_t source_open(const struct source_config *config, struct source **ret_source, sb_error *err);

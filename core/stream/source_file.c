@@ -124,6 +124,18 @@ static int32_t check_end(const struct file_source *f, sb_error *err)
 			 (long long)end, (long long)f->size_at_open);
 }
 
+static int32_t read_more(struct file_source *f, size_t *ret_n, sb_error *err)
+{
+	int32_t status;
+
+	if (f->base.profile)
+		profile_lap(f->base.profile, PROFILE_DECODE);
+	status = io_read(f->io, f->fd, f->block->bytes + f->filled, f->block->size - f->filled, ret_n, f->title, err);
+	if (f->base.profile)
+		profile_lap(f->base.profile, PROFILE_READ);
+	return status;
+}
+
 /* SOURCE_RECORD: there are more bytes, or this is the end. */
 static enum source_status fill(struct file_source *f, sb_error *err)
 {
@@ -133,7 +145,7 @@ static enum source_status fill(struct file_source *f, sb_error *err)
 		return SOURCE_FAILED;
 	if (must_wait(f))
 		return SOURCE_IDLE;
-	if (io_read(f->io, f->fd, f->block->bytes + f->filled, f->block->size - f->filled, &n, f->title, err) != SB_OK)
+	if (read_more(f, &n, err) != SB_OK)
 		return err->sys_errno == EAGAIN ? SOURCE_IDLE : SOURCE_FAILED;
 	f->filled += n;
 	if (n)

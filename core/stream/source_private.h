@@ -21,6 +21,7 @@ struct source_ops {
 /* The first member of each kind's own struct. */
 struct source {
 	const struct source_ops *ops;
+	struct profile *profile; /* NULL: nobody watches */
 };
 
 int32_t source_file_open(const struct source_config *config, struct source **ret_source, sb_error *err);

@@ -66,13 +66,21 @@ static int32_t keep_failure(struct task *task, const sb_error *err)
 static int32_t api_emit(sb_task *api, uint64_t event, const sb_value *values)
 {
 	struct task *task = task_of(api);
+	int64_t begin_ns = 0;
 	sb_error err;
+	int32_t status;
 
 	(void)event; /* records keep the order of the calls; the index is for later windows and timers */
 	if (task->pipeline->config.output->kind == OUTPUT_NONE)
 		return SB_OK;
 	err.struct_size = sizeof(err);
-	if (encoder_append(task->encoder, values, &task->records, &err) == SB_OK)
+	if (profile_begin_sample(&task->profile, &begin_ns)) {
+		status = encoder_append(task->encoder, values, &task->records, &err);
+		profile_end_sample(&task->profile, begin_ns);
+	} else {
+		status = encoder_append(task->encoder, values, &task->records, &err);
+	}
+	if (status == SB_OK)
 		return SB_OK;
 	error_prefix(&err, "%s emitted a record that cannot be written", task->operator->name);
 	return keep_failure(task, &err);
@@ -212,8 +220,11 @@ static int32_t process(struct task *task, const struct batch *batch, sb_error *e
 
 	if (batch->count) {
 		TRY(keyed_state_begin(task->state, batch->events, batch->hashes, batch->count, err));
+		profile_lap(&task->profile, PROFILE_STATE);
 		TRY(call_operator(task, batch, err));
+		profile_lap_with_part(&task->profile, PROFILE_OPERATOR, PROFILE_ENCODE);
 		TRY(keyed_state_end(task->state, err));
+		profile_lap(&task->profile, PROFILE_STATE);
 		TRY(buffer_check(&task->records, err));
 		TRY(output_append(output, buffer_slice(&task->records), err));
 		buffer_clear(&task->records);
@@ -222,7 +233,10 @@ static int32_t process(struct task *task, const struct batch *batch, sb_error *e
 	/* Nothing behind it: whoever reads the output need not wait for a full buffer. */
 	if (queue_is_empty(&task->queue))
 		TRY(output_flush(output, err));
-	return maintain(task, batch, err);
+	profile_lap(&task->profile, PROFILE_OUTPUT);
+	TRY(maintain(task, batch, err));
+	profile_lap(&task->profile, PROFILE_STATE);
+	return SB_OK;
 }
 
 /* The next batch. While there is none, and something is frozen, there is time for that. */
@@ -234,17 +248,24 @@ static int32_t next_batch(struct task *task, struct batch **ret_batch, sb_error 
 		if (*ret_batch)
 			return SB_OK;
 		TRY(thaw_when_idle(task, err));
+		profile_lap(&task->profile, PROFILE_CHECKPOINT);
 	}
 	*ret_batch = queue_pop(&task->queue);
+	profile_lap(&task->profile, *ret_batch ? PROFILE_WAIT : PROFILE_IDLE);
 	return SB_OK;
 }
 
 static int32_t take_batch(struct task *task, const struct batch *batch, sb_error *err)
 {
-	if (batch->barrier)
-		return barrier_arrive(task, err);
-	TRY(process(task, batch, err));
-	return task->thaw.running ? thaw_beside_work(task, err) : SB_OK;
+	if (batch->barrier) {
+		TRY(barrier_arrive(task, err));
+	} else {
+		TRY(process(task, batch, err));
+		if (task->thaw.running)
+			TRY(thaw_beside_work(task, err));
+	}
+	profile_lap(&task->profile, PROFILE_CHECKPOINT);
+	return SB_OK;
 }
 
 void *task_run(void *argument)
@@ -254,6 +275,7 @@ void *task_run(void *argument)
 	sb_error err = ERROR_INIT;
 	struct batch *batch;
 
+	profile_start(&task->profile, p->config.profile ? p->config.clock : NULL);
 	while (!atomic_load(&p->closing)) {
 		int32_t status = next_batch(task, &batch, &err);
 
@@ -268,5 +290,6 @@ void *task_run(void *argument)
 		if (status != SB_OK || !batch)
 			break;
 	}
+	profile_stop(&task->profile, PROFILE_IDLE);
 	return NULL;
 }
