@@ -68,6 +68,65 @@ Test(number, doubles_are_written_as_short_as_can_be)
 	assert_f64_text(0.30000000000000004, "0.30000000000000004");
 }
 
+/* The digits of a decimal text, without point, sign and zeros at either end. */
+static unsigned digits_of(const char *text)
+{
+	unsigned count = 0, zeros = 0;
+
+	for (; *text && *text != 'e'; text++) {
+		if (*text < '0' || *text > '9')
+			continue;
+		zeros = *text == '0' ? zeros + 1 : 0;
+		count += count || *text != '0';
+	}
+	return count - (zeros < count ? zeros : 0);
+}
+
+Test(number, no_text_of_fewer_digits_reads_back_and_none_of_as_many_is_closer)
+{
+	char best[64], shorter[64];
+
+	for (unsigned i = 0; i < 50000; i++) {
+		uint64_t bits = next_random();
+		struct buffer text = BUFFER_INIT;
+		unsigned digits;
+		double value;
+
+		if (i % 4 == 0)
+			bits &= UINT64_C(0xfff0000000000000); /* a power of two, whose neighbours are not equally far */
+		memcpy(&value, &bits, sizeof(value));
+		if (i % 4 == 1)
+			value = (double)(bits % 100000000) / 1000.0;
+		if (!isfinite(value) || value == 0)
+			continue;
+		number_append_f64(&text, value);
+		digits = digits_of(buffer_text(&text));
+		snprintf(shorter, sizeof(shorter), "%.*e", digits > 1 ? (int)digits - 2 : 0, value);
+		cr_assert(digits == 1 || strtod(shorter, NULL) != value, "%s for %s", buffer_text(&text), shorter);
+		snprintf(best, sizeof(best), "%.*e", (int)digits - 1, value);
+		if (strtod(best, NULL) == value) /* printf's is the closest of that length */
+			cr_assert_eq(digits_of(best), digits, "%s for %s", buffer_text(&text), best);
+		buffer_done(&text);
+	}
+}
+
+Test(number, doubles_have_the_form_of_percent_g)
+{
+	assert_f64_text(123456789012345680.0, "1.2345678901234568e+17");
+	assert_f64_text(1234567890123456.0, "1234567890123456");
+	assert_f64_text(100000000000000.0, "100000000000000");
+	assert_f64_text(1e15, "1e+15");
+	assert_f64_text(1e22, "1e+22");
+	assert_f64_text(0.0001, "0.0001");
+	assert_f64_text(0.00001, "1e-05");
+	assert_f64_text(1.5e-7, "1.5e-07");
+	assert_f64_text(0.125, "0.125");
+	assert_f64_text(-1e-300, "-1e-300");
+	assert_f64_text(1.7976931348623157e308, "1.7976931348623157e+308");
+	assert_f64_text(5e-324, "5e-324");
+	assert_f64_text(-98765.4321, "-98765.4321");
+}
+
 Test(number, fixed_decimals_are_correctly_rounded)
 {
 	struct buffer text = BUFFER_INIT;
