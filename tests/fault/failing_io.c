@@ -45,6 +45,8 @@ static enum verdict judge(struct io *io, enum io_call call, bool inside)
 	pthread_mutex_unlock(&failing->mutex);
 	if (!hit)
 		return PASS_ON;
+	if (failing->failure == FAIL_KILL && failing->before_kill)
+		failing->before_kill();
 	if (failing->failure == FAIL_KILL)
 		_exit(FAILING_IO_KILL_STATUS);
 	if (failing->failure == FAIL_SHORT)

@@ -60,6 +60,7 @@ struct failing_io {
 	struct io io; /* hand out &failing.io */
 	struct io system;
 	pthread_mutex_t mutex; /* guards the counters, hit and inside */
+	void (*before_kill)(void); /* NULL: nothing */
 	const char *under; /* a path: was the call that is hit on it or below, by name or by descriptor? */
 	bool only_under; /* no other calls count */
 	bool inside[FAILING_IO_FDS]; /* descriptors that were opened there */

@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "fault/checkpoint_fixture.h"
+#include "fault/loose_disk.h"
 
 #define PATIENCE_S 100 /* for what takes milliseconds; who hangs is found by it */
 
@@ -36,7 +37,7 @@ static void must(bool fine, const char *what)
 	abort();
 }
 
-/* These tests pull no plug: without waiting for the disk, thousands of runs take seconds. */
+/* Without waiting for the disk, thousands of runs take seconds. */
 static int no_fsync(struct io *io, int fd)
 {
 	(void)io;
@@ -52,6 +53,10 @@ void fault_arm(struct failing_io *failing, const struct fault *fault)
 	ops = *failing->system.ops;
 	ops.fsync = no_fsync;
 	failing->system.ops = &ops;
+	if (fault->power_cut) {
+		loose_disk_init(&failing->system, FAULT_STATE);
+		failing->before_kill = loose_disk_cut;
+	}
 	failing_io_arm(failing, fault->nth, fault->failure);
 	failing->sticky = fault->sticky;
 	failing->under = FAULT_CHECKPOINTS;
@@ -155,6 +160,8 @@ static _Noreturn void be_the_job(const struct fault_job *job, struct report *rep
 	report->has_leaks = fault_has_leaks();
 	if (job->compare && report->end == JOB_DONE)
 		compare_newest(job, &report->differs);
+	if (job->fault.power_cut)
+		loose_disk_cut();
 	_exit(0);
 }
 

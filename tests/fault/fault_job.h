@@ -27,6 +27,7 @@ struct fault {
 	int failure; /* see failing_io.h */
 	bool sticky;
 	bool checkpoints_only; /* only calls on the checkpoint directory count */
+	bool power_cut; /* a kill takes what has not been synced, too (loose_disk.h); so does the end when there was none */
 };
 
 struct fault_job {

@@ -38,6 +38,7 @@ static const struct fault failures[] = {
 	{.failure = EMFILE},
 	{.failure = FAIL_SHORT},
 	{.failure = FAIL_KILL},
+	{.failure = FAIL_KILL, .power_cut = true},
 	{.failure = EIO | FAIL_AFTER},
 	{.failure = ENOSPC | FAIL_AFTER},
 	{.failure = EIO, .sticky = true},
@@ -62,8 +63,10 @@ static const char *describe(const struct campaign *c, const struct fault *fault,
 
 	snprintf(text, sizeof(text), "%s %s: call %" PRIu64 " (%s), failure %d%s; %s\n%s", c->rig.mode.name,
 		 scenario_names[c->scenario], fault->nth, failing_io_call_name(outcome->hit_call), fault->failure,
-		 fault->sticky ? ", for good" : "", outcome->error.message,
-		 outcome->log.len ? (char *)outcome->log.data : "");
+		 fault->sticky	    ? ", for good"
+		 : fault->power_cut ? ", power cut"
+				    : "",
+		 outcome->error.message, outcome->log.len ? (char *)outcome->log.data : "");
 	return text;
 }
 
