@@ -14,7 +14,7 @@
  *            major version stays. A reader looks at no member beyond
  *            struct_size; an absent callback is NULL and means "unsupported".
  *            Structs that travel in arrays (sb_slice, sb_value, sb_event, sb_pin,
- *            sb_op, sb_entry, sb_option_value, sb_log_field, sb_stat) have no
+ *            sb_op, sb_entry, sb_place, sb_option_value, sb_log_field, sb_stat) have no
  *            size: they never change.
  *            Reserved members are zero. What is in 1.0 is always there: nobody need
  *            test struct_size for a member that this header has.
@@ -399,6 +399,48 @@ typedef struct sb_delta_ops {
 	/* Mandatory. No changes_open will name a mark below this one any more. */
 	void (*release)(sb_backend *backend, uint64_t mark);
 } sb_delta_ops;
+
+/* Extension "sb.inplace/1": values changed where they lie, for a backend in memory: the host then keeps no second copy of a
+ * struct, and copies none in and out. A backend with it has SB_BACKEND_STABLE_ITER. The host goes through it in
+ * rounds: find, then write and changes by pointer, then finish. */
+#define SB_EXT_INPLACE "sb.inplace/1"
+
+/* sb_place.flags */
+#define SB_PLACE_FOUND 1u /* there is an entry; else value and expiry_ms are zero */
+#define SB_PLACE_WRITABLE 2u /* the bytes of value may be changed; else write() comes first */
+
+/* Where an entry lies. */
+typedef struct sb_place {
+	uint8_t *value; /* aligned to 16 */
+	uint64_t value_len;
+	int64_t expiry_ms; /* of the entry; for finish: the one that it gets */
+	uint64_t owner[2]; /* the backend's own; the host changes nothing in it */
+	uint32_t flags; /* SB_PLACE_* */
+	uint32_t kind; /* for finish: what happened to it, SB_OP_PUT, SB_OP_DELETE, or 0 for nothing */
+} sb_place;
+
+typedef struct sb_inplace_ops {
+	uint32_t struct_size;
+	uint32_t reserved;
+
+	/* Mandatory. Begins a round: looks up n keys and fills in every member of their places. A key may come several
+	 * times; the host then asks to write, and reports, through one of its places only. The bytes of
+	 * keys and places stay as they are until finish, and so do those of value, but for what the host itself changes.
+	 * Until then the host calls nothing but write for these keys, and for others only multi_get, unpin,
+	 * write_batch, and iterators whose range holds none of these. All three are called on the instance's thread. */
+	int32_t (*find)(sb_backend *backend, uint64_t n, const sb_slice *keys, sb_place *places, sb_error *err);
+
+	/* Mandatory. Makes a place of this round found and writable, with value_len bytes, which are as many as it has if it was
+	 * found before. What an iterator or a pin still shows is copied first, so value may be another one afterwards. A new entry's
+	 * bytes are the caller's to set, all of them, before it calls anything else. */
+	int32_t (*write)(sb_backend *backend, sb_slice key, uint64_t value_len, sb_place *place, sb_error *err);
+
+	/* Mandatory. Ends the round that find began with these keys and places. From now on a place of kind SB_OP_PUT, which
+	 * is writable, is an entry that was written with the bytes that lie there and expiry_ms, one of SB_OP_DELETE is none,
+	 * and one of kind 0 is what it was: nobody asked for it to be writable. After a failure of
+	 * any of the three, or of what the host does in between, the host ends no round and closes the instance. */
+	int32_t (*finish)(sb_backend *backend, uint64_t n, const sb_slice *keys, sb_place *places, sb_error *err);
+} sb_inplace_ops;
 
 /* ---------------------------------------------------------------------------
  * Operators

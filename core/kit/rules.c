@@ -38,6 +38,8 @@ const char *rule_does_not_apply(const struct rule *rule, const struct component_
 		return "it does not have the extension " SB_EXT_FILES;
 	if ((rule->needs & NEEDS_DELTA) && !component->has_delta)
 		return "it does not have the extension " SB_EXT_DELTA;
+	if ((rule->needs & NEEDS_INPLACE) && !component->has_inplace)
+		return "it does not have the extension " SB_EXT_INPLACE;
 	return NULL;
 }
 
@@ -54,6 +56,7 @@ static void describe_component(const struct component *component, struct compone
 	if (component->kind == SB_KIND_BACKEND) {
 		ret_facts->has_files = component_files(component) != NULL;
 		ret_facts->has_delta = component_delta(component) != NULL;
+		ret_facts->has_inplace = component_inplace(component) != NULL;
 	} else {
 		ret_facts->has_snapshot = component->operator.snapshot != NULL;
 	}

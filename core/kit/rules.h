@@ -20,6 +20,7 @@ enum rule_kind { RULE_FILE, RULE_BACKEND, RULE_OPERATOR };
 #define NEEDS_MANY 2u /* not SB_THREADS_ONE_INSTANCE */
 #define NEEDS_FILES 4u /* sb.files/1 */
 #define NEEDS_DELTA 8u /* sb.delta/1 */
+#define NEEDS_INPLACE 16u /* sb.inplace/1 */
 
 /* X(kind, group, name, needs, what must hold) */
 #define KIT_FILE_RULES(X)                                                                                              \
@@ -61,6 +62,13 @@ enum rule_kind { RULE_FILE, RULE_BACKEND, RULE_OPERATOR };
 	X(BACKEND, life, opened_anew_it_is_empty, 0, "an instance on an empty directory is empty")                     \
 	X(BACKEND, life, two_instances_know_nothing_of_each_other, NEEDS_MANY, "instances are independent")            \
 	X(BACKEND, life, figures_have_names_and_fit_the_room, 0, "stats keeps to the room it is given")                \
+	/* cases_inplace.c */                                                                                          \
+	X(BACKEND, inplace, changes_in_place_are_what_is_read, NEEDS_INPLACE,                                          \
+	  "entries are made, changed and deleted where they lie")                                                      \
+	X(BACKEND, inplace, others_see_what_was_before_changes_in_place, NEEDS_INPLACE,                                \
+	  "iterators and pins keep what they showed before a change in place")                                         \
+	X(BACKEND, inplace, other_keys_may_be_used_while_places_are_out, NEEDS_INPLACE,                                \
+	  "places stay where they are while other keys are read and written")                                          \
 	/* cases_random.c */                                                                                           \
 	X(BACKEND, random, random_operations_agree_with_the_model, 0,                                                  \
 	  "any sequence of operations does what a sorted map does")                                                    \

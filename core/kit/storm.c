@@ -12,6 +12,7 @@
 #include "base/json_write.h"
 #include "base/slice.h"
 #include "kit/iter_check.h"
+#include "plugin/extensions.h"
 
 #define BATCH_MAX 64
 #define HELD_MAX 8
@@ -171,7 +172,10 @@ void storm_write(struct storm *storm)
 			ops[i] = op_put(any_key(storm), any_value(storm), any_expiry(storm));
 		tell(storm, ops[i].kind == SB_OP_PUT ? "put" : "delete", ops[i].key, ops[i].value, ops[i].expiry_ms);
 	}
-	subject_write(storm->s, n, ops);
+	if (component_inplace(storm->s->component) && rng_chance(storm->rng, 50))
+		subject_write_in_place(storm->s, n, ops, NULL);
+	else
+		subject_write(storm->s, n, ops);
 }
 
 void storm_read(struct storm *storm)

@@ -9,6 +9,8 @@
 #include "base/error.h"
 #include "base/slice.h"
 #include "kit/iter_check.h"
+#include "kit/write_in_place.h"
+#include "plugin/extensions.h"
 
 struct plugin *kit_load(const struct trial *trial)
 {
@@ -155,6 +157,44 @@ static void check_pin(struct subject *s, sb_slice key, const sb_pin *pin)
 	CHECK(s, slice_equal(pin->value, entry->value),
 	      "a value of %" PRIu64 " bytes differs from the %" PRIu64 " bytes that were written", pin->value.len,
 	      entry->value.len);
+}
+
+struct in_place {
+	struct subject *s;
+	void (*between)(struct subject *s);
+};
+
+static void check_place(void *arg, sb_slice key, const sb_place *place)
+{
+	const sb_pin pin = {.value = slice_of(place->value, place->value_len),
+			    .expiry_ms = place->expiry_ms,
+			    .found = place->flags & SB_PLACE_FOUND};
+
+	check_pin(((struct in_place *)arg)->s, key, &pin);
+}
+
+static void be_between(void *arg)
+{
+	struct in_place *in_place = arg;
+
+	if (in_place->between)
+		in_place->between(in_place->s);
+}
+
+void subject_write_in_place(struct subject *s, uint64_t n, const sb_op *ops, void (*between)(struct subject *s))
+{
+	struct in_place in_place = {s, between};
+	const struct write_in_place with = {.ops = s->ops,
+					    .inplace = component_inplace(s->component),
+					    .backend = s->backend,
+					    .witness = s->trial->witness,
+					    .found = check_place,
+					    .between = be_between,
+					    .arg = &in_place};
+	const char *failure = write_in_place(&with, n, ops);
+
+	CHECK(s, !failure, "changing %" PRIu64 " entries in place: %s", n, failure);
+	model_apply(&s->model, n, ops);
 }
 
 void subject_get(struct subject *s, uint64_t n, const sb_slice *keys, sb_pin *pins)

@@ -79,6 +79,10 @@ void subject_write(struct subject *s, uint64_t n, const sb_op *ops);
 void subject_put(struct subject *s, sb_slice key, sb_slice value, int64_t expiry_ms);
 void subject_delete(struct subject *s, sb_slice key);
 
+/* The same through sb.inplace/1 as far as that goes, each answer checked; between may be NULL, and is called while
+ * places are out. The backend has the extension. */
+void subject_write_in_place(struct subject *s, uint64_t n, const sb_op *ops, void (*between)(struct subject *s));
+
 /* Reads and checks the answers; the pins are the caller's. */
 void subject_get(struct subject *s, uint64_t n, const sb_slice *keys, sb_pin *pins);
 void subject_unpin(struct subject *s, uint64_t n, sb_pin *pins);

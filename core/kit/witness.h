@@ -22,7 +22,7 @@ enum verdict { VERDICT_NONE, VERDICT_PASSED, VERDICT_FAILED, VERDICT_WARNED, VER
 /* What the parent needs to know of a component to choose the rules; it never loads the plugin itself. */
 struct component_facts {
 	uint32_t kind, flags, threads;
-	bool has_files, has_delta, has_snapshot;
+	bool has_files, has_delta, has_inplace, has_snapshot;
 	char id[64];
 };
 

@@ -22,3 +22,13 @@ const sb_delta_ops *component_delta(const struct component *component)
 		return NULL;
 	return ops->mark && ops->changes_open && ops->changes_next && ops->changes_close && ops->release ? ops : NULL;
 }
+
+/* The host reads a checkpoint's view while it goes on changing entries where they lie. */
+const sb_inplace_ops *component_inplace(const struct component *component)
+{
+	const sb_inplace_ops *ops = find(component, SB_EXT_INPLACE);
+
+	if (!ops || ops->struct_size < sizeof(*ops) || !(component->flags & SB_BACKEND_STABLE_ITER))
+		return NULL;
+	return ops->find && ops->write && ops->finish ? ops : NULL;
+}

@@ -7,5 +7,6 @@
 /* NULL when the component lacks it. */
 const sb_files_ops *component_files(const struct component *component);
 const sb_delta_ops *component_delta(const struct component *component);
+const sb_inplace_ops *component_inplace(const struct component *component);
 
 #endif

@@ -9,6 +9,9 @@
 #ifndef STATE_COMPOSED_KEY_H
 #define STATE_COMPOSED_KEY_H
 
+#include <endian.h>
+#include <string.h>
+
 #include "base/buffer.h"
 #include "sb_plugin.h"
 
@@ -16,10 +19,9 @@
 
 static inline void composed_put_prefix(uint8_t *at, uint32_t key_group, uint32_t state_id)
 {
-	at[0] = (uint8_t)(key_group >> 8);
-	at[1] = (uint8_t)key_group;
-	at[2] = (uint8_t)(state_id >> 8);
-	at[3] = (uint8_t)state_id;
+	uint32_t prefix = htobe32(key_group << 16 | (state_id & 0xffff));
+
+	memcpy(at, &prefix, sizeof(prefix));
 }
 
 static inline uint32_t composed_key_group(sb_slice composed)

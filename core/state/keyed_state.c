@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/slice.h"
+#include "plugin/extensions.h"
 #include "state/keyed_state_private.h"
 
 static int32_t init_states(struct keyed_state *ks, sb_error *err)
@@ -48,6 +49,8 @@ int32_t keyed_state_open(const struct keyed_state_config *config, struct keyed_s
 		return error_no_memory(err);
 	ks->config = *config;
 	ks->ops = &config->backend->component->backend;
+	if (config->cache_bytes == 0)
+		ks->in_place.ops = component_inplace(config->backend->component);
 	status = working_set_init(&ks->set, config->key_groups, err);
 	if (status == SB_OK)
 		status = init_states(ks, err);
@@ -64,6 +67,7 @@ void keyed_state_close(struct keyed_state *ks)
 	if (!ks)
 		return;
 	working_set_done(&ks->set);
+	in_place_done(&ks->in_place);
 	for (uint64_t i = 0; ks->zero_values && i < ks->config.schema->count; i++)
 		free(ks->zero_values[i]);
 	free(ks->zero_values);
@@ -94,18 +98,6 @@ int32_t keyed_state_failure(const struct keyed_state *ks, sb_error *err)
 	if (ks->failure != SB_OK)
 		*err = ks->failure_error;
 	return ks->failure;
-}
-
-int64_t keyed_state_expiry(int64_t clock_ms, int64_t ttl_ms)
-{
-	int64_t expiry;
-
-	if (ttl_ms <= 0)
-		return SB_NO_EXPIRY;
-	if (__builtin_add_overflow(clock_ms, ttl_ms, &expiry))
-		return INT64_MAX;
-	/* Zero means never, so the one moment of 1970-01-01T00:00:00.000Z expires a millisecond late. */
-	return expiry == SB_NO_EXPIRY ? 1 : expiry;
 }
 
 static int32_t reserve_rows(struct keyed_state *ks, uint64_t rows, sb_error *err)
@@ -236,6 +228,8 @@ static int32_t begin(struct keyed_state *ks, sb_error *err)
 
 	if (rows == 0)
 		return SB_OK;
+	if (ks->in_place.ops)
+		return in_place_begin(ks, err);
 	TRY(reserve_rows(ks, rows, err));
 	TRY(reserve_misses(ks, rows, err));
 	TRY(working_set_reserve(&ks->set, rows, err));
@@ -262,7 +256,9 @@ int32_t keyed_state_end(struct keyed_state *ks, sb_error *err)
 
 	TRY(keyed_state_failure(ks, err));
 	ks->batch = 0;
-	status = write_back_evict(ks, err);
+	status = in_place_end(ks, err);
+	if (status == SB_OK)
+		status = write_back_evict(ks, err);
 	return status == SB_OK ? SB_OK : keyed_state_fail(ks, status, err);
 }
 
@@ -304,13 +300,10 @@ void keyed_state_release(struct keyed_state *ks)
 	ks->sealed = false;
 }
 
-int32_t keyed_state_check_call(struct keyed_state *ks, uint32_t state, uint64_t event, uint32_t kind)
+int32_t keyed_state_refuse_call(struct keyed_state *ks, uint32_t state, uint64_t event, uint32_t kind)
 {
 	sb_error err = ERROR_INIT;
 
-	if (__builtin_expect(state < ks->config.schema->count && event < ks->batch, 1) &&
-	    ks->config.schema->states[state].kind == kind)
-		return ks->failure;
 	if (ks->failure != SB_OK)
 		return ks->failure;
 	error_set(&err, SB_ERR_INVALID,
@@ -326,15 +319,19 @@ static struct entry *row_of(struct keyed_state *ks, uint32_t state, uint64_t eve
 	return ks->rows[event * ks->struct_count + ks->column_of[state]];
 }
 
-static int32_t mark_dirty(struct keyed_state *ks, struct entry *entry)
+/* Apart, so that an entry that is dirty already does not set up an error. */
+static __attribute__((noinline)) int32_t mark_dirty_now(struct keyed_state *ks, struct entry *entry)
 {
 	sb_error err = ERROR_INIT;
 
-	if (entry->flags & working_set_dirty_flag(&ks->set))
-		return SB_OK;
 	if (working_set_mark_dirty(&ks->set, entry, &err) == SB_OK)
 		return SB_OK;
 	return keyed_state_fail(ks, err.code, &err);
+}
+
+static int32_t mark_dirty(struct keyed_state *ks, struct entry *entry)
+{
+	return entry->flags & working_set_dirty_flag(&ks->set) ? SB_OK : mark_dirty_now(ks, entry);
 }
 
 void *keyed_state_upsert(struct keyed_state *ks, uint32_t state, uint64_t event, int32_t *ret_created)
@@ -345,6 +342,10 @@ void *keyed_state_upsert(struct keyed_state *ks, uint32_t state, uint64_t event,
 
 	if (keyed_state_check_call(ks, state, event, SB_STATE_STRUCT) != SB_OK)
 		return NULL;
+	ks->stats.gets++;
+	ks->stats.puts++;
+	if (ks->in_place.ops)
+		return in_place_upsert(ks, state, event, ret_created);
 	entry = row_of(ks, state, event);
 	if (mark_dirty(ks, entry) != SB_OK)
 		return NULL;
@@ -355,8 +356,6 @@ void *keyed_state_upsert(struct keyed_state *ks, uint32_t state, uint64_t event,
 		entry->flags |= ENTRY_PRESENT;
 	}
 	entry->expiry_ms = keyed_state_expiry(clock_ms, ks->config.schema->states[state].ttl_ms);
-	ks->stats.gets++;
-	ks->stats.puts++;
 	if (ret_created)
 		*ret_created = created;
 	return entry->value;
@@ -368,8 +367,10 @@ const void *keyed_state_peek(struct keyed_state *ks, uint32_t state, uint64_t ev
 
 	if (keyed_state_check_call(ks, state, event, SB_STATE_STRUCT) != SB_OK)
 		return NULL;
-	entry = row_of(ks, state, event);
 	ks->stats.gets++;
+	if (ks->in_place.ops)
+		return in_place_peek(ks, state, event);
+	entry = row_of(ks, state, event);
 	if (!(entry->flags & ENTRY_PRESENT) || expiry_reached(entry->expiry_ms, ks->events[event].clock_ms))
 		return NULL;
 	return entry->value;
@@ -380,10 +381,14 @@ int32_t keyed_state_delete(struct keyed_state *ks, uint32_t state, uint64_t even
 	struct entry *entry;
 
 	TRY(keyed_state_check_call(ks, state, event, SB_STATE_STRUCT));
+	ks->stats.deletes++;
+	if (ks->in_place.ops) {
+		in_place_delete(ks, state, event);
+		return SB_OK;
+	}
 	entry = row_of(ks, state, event);
 	TRY(mark_dirty(ks, entry));
 	entry->flags &= ~ENTRY_PRESENT;
-	ks->stats.deletes++;
 	return SB_OK;
 }
 

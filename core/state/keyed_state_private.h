@@ -1,7 +1,8 @@
-/* Shared by the files of keyed state: keyed_state.c (batches, struct states), raw_state.c, raw_scan.c, write_back.c. */
+/* Shared by the files of keyed state: keyed_state.c (batches, struct states), in_place.c, raw_state.c, raw_scan.c, write_back.c. */
 #ifndef STATE_KEYED_STATE_PRIVATE_H
 #define STATE_KEYED_STATE_PRIVATE_H
 
+#include "state/in_place.h"
 #include "state/key_order.h"
 #include "state/keyed_state.h"
 #include "state/working_set.h"
@@ -10,6 +11,7 @@ struct keyed_state {
 	struct keyed_state_config config;
 	const sb_backend_ops *ops;
 	struct working_set set;
+	struct in_place in_place; /* used for struct states when it has ops */
 	uint32_t *struct_states; /* schema indexes of the struct states */
 	uint32_t struct_count;
 	uint32_t *column_of; /* schema index -> place among struct_states */
@@ -41,7 +43,6 @@ struct keyed_state {
 int32_t keyed_state_fail(struct keyed_state *ks, int32_t status, const sb_error *err);
 /* Fetches entries[0..n) from the backend with one multi_get. */
 int32_t keyed_state_fetch(struct keyed_state *ks, struct entry **entries, uint64_t n, sb_error *err);
-int64_t keyed_state_expiry(int64_t clock_ms, int64_t ttl_ms);
 /* write_back.c */
 int32_t write_back_all(struct keyed_state *ks, sb_error *err);
 /* Raw entries of a key group only, dirty ones or, while sealed, frozen ones: inside a batch the operator may still hold pointers to struct
@@ -54,7 +55,28 @@ int32_t write_back_evict(struct keyed_state *ks, sb_error *err);
 /* The composed key, in ks->raw_key. */
 sb_slice keyed_state_compose(struct keyed_state *ks, uint32_t state, uint64_t event, sb_slice sub_key);
 
+/* The cause why a call cannot be served, kept. */
+int32_t keyed_state_refuse_call(struct keyed_state *ks, uint32_t state, uint64_t event, uint32_t kind);
+
 /* SB_ERR_INVALID, kept, when state or event is not of this batch or state is of another kind. */
-int32_t keyed_state_check_call(struct keyed_state *ks, uint32_t state, uint64_t event, uint32_t kind);
+static inline int32_t keyed_state_check_call(struct keyed_state *ks, uint32_t state, uint64_t event, uint32_t kind)
+{
+	if (__builtin_expect(state < ks->config.schema->count && event < ks->batch, 1) &&
+	    ks->config.schema->states[state].kind == kind)
+		return ks->failure;
+	return keyed_state_refuse_call(ks, state, event, kind);
+}
+
+static inline int64_t keyed_state_expiry(int64_t clock_ms, int64_t ttl_ms)
+{
+	int64_t expiry;
+
+	if (ttl_ms <= 0)
+		return SB_NO_EXPIRY;
+	if (__builtin_add_overflow(clock_ms, ttl_ms, &expiry))
+		return INT64_MAX;
+	/* Zero means never, so the one moment of 1970-01-01T00:00:00.000Z expires a millisecond late. */
+	return expiry == SB_NO_EXPIRY ? 1 : expiry;
+}
 
 #endif

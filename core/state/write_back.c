@@ -202,10 +202,11 @@ static int32_t shrink_to_budget(struct keyed_state *ks, sb_error *err)
 	return SB_OK;
 }
 
-/* While writes are held back entries stay, over the budget, too, up to a bound. */
+/* While writes are held back entries stay, over the budget, too, up to a bound. But where struct states are changed in place
+ * nothing stays: a barrier must find nothing to freeze, because there is no holding back what is changed after it. */
 static bool may_put_off(const struct keyed_state *ks)
 {
-	return write_hold_is_set(ks->config.hold) && ks->set.bytes <= bytes_max(ks);
+	return !ks->in_place.ops && write_hold_is_set(ks->config.hold) && ks->set.bytes <= bytes_max(ks);
 }
 
 static int32_t evict_while_sealed(struct keyed_state *ks, sb_error *err)

@@ -2,7 +2,7 @@
  *
  * backend.c: opening and closing, reading and writing in batches.
  *
- * Both go through a batch in groups of GROUP keys: hash them all and prefetch their
+ * Both go through a batch in groups of TABLE_GROUP keys: hash them all and prefetch their
  * chunks, then prefetch the records that the chunks propose, then probe. At ten
  * million entries each of those is a cache miss of its own, and a group has them in
  * flight together.
@@ -18,7 +18,6 @@
 
 #include <stdlib.h>
 
-#define GROUP 64u
 #define KEY_BYTES_MAX (UINT64_C(1) << 20)
 #define VALUE_BYTES_MAX ((UINT64_C(64) << 20) + 4096)
 /* Records in limbo that are looked at for each operation, while an iterator is open
@@ -86,27 +85,14 @@ void backend_close(sb_backend *backend)
 
 /* --- reading --- */
 
-static void get_group(sb_backend *backend, uint64_t n, const sb_slice *keys, sb_pin *pins)
+static void answer(sb_backend *backend, const struct lookup_group *group, uint32_t found, sb_pin *pins)
 {
-	const struct table *table = &backend->table;
-	uint64_t hashes[GROUP];
+	memset(pins, 0, group->count * sizeof(*pins));
+	for (; found; found &= found - 1) {
+		uint32_t i = (uint32_t)__builtin_ctz(found);
+		const struct record *record = arena_at(&backend->arena, group->refs[i]);
+		sb_entry entry = record_entry(record, record_state(record));
 
-	for (uint64_t i = 0; i < n; ++i) {
-		hashes[i] = table_hash(table, keys[i]);
-		__builtin_prefetch(table_home(table, hashes[i]));
-	}
-	for (uint64_t i = 0; i < n; ++i)
-		table_prefetch_records(table, hashes[i]);
-	for (uint64_t i = 0; i < n; ++i) {
-		const struct record *record;
-		struct place place;
-		sb_entry entry;
-
-		memset(&pins[i], 0, sizeof(pins[i]));
-		if (!table_find(table, hashes[i], keys[i], &place))
-			continue;
-		record = arena_at(&backend->arena, place_ref(&place));
-		entry = record_entry(record, record_state(record));
 		pins[i].value = entry.value;
 		pins[i].expiry_ms = entry.expiry_ms;
 		pins[i].found = 1;
@@ -117,9 +103,17 @@ static void get_group(sb_backend *backend, uint64_t n, const sb_slice *keys, sb_
 
 int32_t backend_multi_get(sb_backend *backend, uint64_t n, const sb_slice *keys, sb_pin *pins, sb_error *err)
 {
+	const struct lookup_group *group;
+	struct lookup lookup;
+	uint32_t found;
+
 	(void)err;
-	for (uint64_t i = 0; i < n; i += GROUP)
-		get_group(backend, n - i < GROUP ? n - i : GROUP, keys + i, pins + i);
+	table_lookup_begin(&lookup, &backend->table, n, keys);
+	while ((group = table_lookup_next(&lookup, keys, &found))) {
+		answer(backend, group, found, pins);
+		keys += group->count;
+		pins += group->count;
+	}
 	return SB_OK;
 }
 
@@ -199,7 +193,7 @@ static struct large *make_large(sb_backend *backend, const sb_op *op)
 	if (!large)
 		return NULL;
 	large->expiry_ms = op->expiry_ms;
-	if (op->value.len)
+	if (op->value.ptr)
 		memcpy(large->bytes, op->value.ptr, op->value.len);
 	memcpy(large->bytes + op->value.len, op->key.ptr, op->key.len);
 	return large;
@@ -224,6 +218,25 @@ static bool make_larges(sb_backend *backend, uint64_t n, const sb_op *ops)
 	return true;
 }
 
+static bool reserve_one(sb_backend *backend, const sb_op *op, uint64_t hash, struct large **ret_large)
+{
+	struct large *large = NULL;
+
+	if (!snapshot_reserve(&backend->snapshot, 1) || !arena_reserve(&backend->arena, class_of_op(op), 1) ||
+	    !table_reserve(&backend->table, &hash, 1))
+		return false;
+	if (record_is_large(op->key.len, op->value.len, op->expiry_ms) && !(large = make_large(backend, op)))
+		return false;
+	*ret_large = large;
+	return true;
+}
+
+bool backend_reserve_put(sb_backend *backend, const sb_op *op, uint64_t hash, struct large **ret_large)
+{
+	return reserve_one(backend, op, hash, ret_large) ||
+	       (delta_forget(&backend->delta) && reserve_one(backend, op, hash, ret_large));
+}
+
 /* Deletions count as insertions: telling them apart would cost more than the room. */
 static bool reserve(sb_backend *backend, uint64_t n, const sb_op *ops)
 {
@@ -237,7 +250,7 @@ static bool reserve(sb_backend *backend, uint64_t n, const sb_op *ops)
 
 /* --- writing: applying --- */
 
-static void note_expiry(sb_backend *backend, uint32_t ref, int64_t expiry_ms)
+void backend_note_expiry(sb_backend *backend, uint32_t ref, int64_t expiry_ms)
 {
 	struct slab *slab = arena_slab(&backend->arena, ref_slab(ref));
 
@@ -245,7 +258,7 @@ static void note_expiry(sb_backend *backend, uint32_t ref, int64_t expiry_ms)
 		slab->min_expiry_ms = expiry_ms;
 }
 
-static uint32_t new_record(sb_backend *backend, const sb_op *op, struct large *large)
+uint32_t backend_new_record(sb_backend *backend, const sb_op *op, struct large *large)
 {
 	uint32_t epoch_before, ref = arena_take(&backend->arena, class_of_op(op), &epoch_before);
 	struct record *record = arena_at(&backend->arena, ref);
@@ -255,12 +268,12 @@ static uint32_t new_record(sb_backend *backend, const sb_op *op, struct large *l
 		record_set_state(record, state_live(backend->arena.epoch, 0));
 	} else {
 		memcpy(record_bytes_at(record, RECORD_KEY_OFFSET), op->key.ptr, op->key.len);
-		if (op->value.len)
+		if (op->value.ptr)
 			memcpy(record_bytes_at(record, record_value_offset(op->key.len)), op->value.ptr, op->value.len);
 		record_set_meta(record, op->value.len, op->expiry_ms);
 		record_set_state(record, state_live(backend->arena.epoch, op->key.len));
 	}
-	note_expiry(backend, ref, op->expiry_ms);
+	backend_note_expiry(backend, ref, op->expiry_ms);
 	delta_written(&backend->delta, ref, epoch_before);
 	return ref;
 }
@@ -281,7 +294,7 @@ static bool overwrite(sb_backend *backend, uint32_t ref, const sb_op *op, const 
 	record_set_state(record, state_live(backend->arena.epoch, op->key.len));
 	/* A later expiry, the usual case, keeps the slab's bound as true as it was. */
 	if (op->expiry_ms < old->expiry_ms || old->expiry_ms == SB_NO_EXPIRY)
-		note_expiry(backend, ref, op->expiry_ms);
+		backend_note_expiry(backend, ref, op->expiry_ms);
 	return true;
 }
 
@@ -292,7 +305,7 @@ static void put(sb_backend *backend, uint64_t hash, const sb_op *op, struct larg
 	sb_entry old;
 
 	if (!table_find(&backend->table, hash, op->key, &place)) {
-		table_insert(&backend->table, hash, new_record(backend, op, large));
+		table_insert(&backend->table, hash, backend_new_record(backend, op, large));
 		backend->key_bytes += op->key.len;
 		backend->value_bytes += op->value.len;
 		return;
@@ -302,7 +315,7 @@ static void put(sb_backend *backend, uint64_t hash, const sb_op *op, struct larg
 	backend->value_bytes += op->value.len - old.value.len;
 	if (!large && overwrite(backend, ref, op, &old))
 		return;
-	place_set_ref(&place, new_record(backend, op, large));
+	place_set_ref(&place, backend_new_record(backend, op, large));
 	snapshot_retire(&backend->snapshot, ref);
 }
 
@@ -320,19 +333,21 @@ void backend_remove(sb_backend *backend, const struct place *place)
 	snapshot_retire(&backend->snapshot, ref);
 }
 
+void backend_drain(sb_backend *backend, uint64_t n)
+{
+	snapshot_drain(&backend->snapshot, backend->snapshot.open ? n / DRAIN_SHARE + 1 : n * DRAIN_FACTOR + 1);
+}
+
 void backend_limit_log(sb_backend *backend)
 {
 	delta_limit(&backend->delta, backend->table.count, backend->key_bytes + backend->value_bytes);
 }
 
-static void apply_group(sb_backend *backend, uint64_t n, const sb_op *ops, const uint64_t *hashes,
+static void apply_group(sb_backend *backend, uint32_t n, const sb_op *ops, const uint64_t *hashes,
 			struct large **larges)
 {
-	for (uint64_t i = 0; i < n; ++i)
-		__builtin_prefetch(table_home(&backend->table, hashes[i]));
-	for (uint64_t i = 0; i < n; ++i)
-		table_prefetch_records(&backend->table, hashes[i]);
-	for (uint64_t i = 0; i < n; ++i) {
+	table_prefetch_group(&backend->table, n, hashes);
+	for (uint32_t i = 0; i < n; ++i) {
 		struct place place;
 
 		if (ops[i].kind == SB_OP_PUT)
@@ -350,11 +365,12 @@ int32_t backend_write_batch(sb_backend *backend, uint64_t n, const sb_op *ops, s
 		if (status != SB_OK)
 			return status;
 	}
-	snapshot_drain(&backend->snapshot, backend->snapshot.open ? n / DRAIN_SHARE + 1 : n * DRAIN_FACTOR + 1);
+	backend_drain(backend, n);
 	if (!reserve(backend, n, ops) && !(delta_forget(&backend->delta) && reserve(backend, n, ops)))
 		return error_no_memory(err, backend->instance);
-	for (uint64_t i = 0; i < n; i += GROUP)
-		apply_group(backend, n - i < GROUP ? n - i : GROUP, ops + i, backend->hashes + i, backend->larges + i);
+	for (uint64_t i = 0; i < n; i += TABLE_GROUP)
+		apply_group(backend, n - i < TABLE_GROUP ? (uint32_t)(n - i) : TABLE_GROUP, ops + i,
+			    backend->hashes + i, backend->larges + i);
 	snapshot_end_batch(&backend->snapshot);
 	backend_limit_log(backend);
 	return SB_OK;

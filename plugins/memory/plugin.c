@@ -51,9 +51,18 @@ static const sb_delta_ops delta_ops = {
 	.release = backend_release,
 };
 
+static const sb_inplace_ops inplace_ops = {
+	.struct_size = sizeof(sb_inplace_ops),
+	.find = backend_find,
+	.write = backend_write,
+	.finish = backend_finish,
+};
+
 static const void *extension(const char *id)
 {
-	return strcmp(id, SB_EXT_DELTA) ? NULL : &delta_ops;
+	if (!strcmp(id, SB_EXT_DELTA))
+		return &delta_ops;
+	return strcmp(id, SB_EXT_INPLACE) ? NULL : &inplace_ops;
 }
 
 static const sb_backend_ops ops = {

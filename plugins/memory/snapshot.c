@@ -64,7 +64,7 @@ bool snapshot_sealed(const void *arg, const struct slab *slab, uint32_t id)
 	return false;
 }
 
-bool snapshot_may_write(const struct snapshot *snapshot, uint32_t ref, uint32_t state)
+bool snapshot_lets_write(const struct snapshot *snapshot, uint32_t ref, uint32_t state)
 {
 	uint32_t epoch = state_epoch(state), id = ref_slab(ref);
 

@@ -102,8 +102,8 @@ void snapshot_init(struct snapshot *snapshot, struct arena *arena, struct delta 
 /* All views are closed and all pins released. */
 void snapshot_done(struct snapshot *snapshot);
 
-/* Whether the live record, whose state is given, may be written where it lies or given back. */
-bool snapshot_may_write(const struct snapshot *snapshot, uint32_t ref, uint32_t state);
+/* snapshot_may_write() while there are pins or views. */
+bool snapshot_lets_write(const struct snapshot *snapshot, uint32_t ref, uint32_t state);
 /* The arena's question; see arena.h. */
 bool snapshot_sealed(const void *snapshot, const struct slab *slab, uint32_t id);
 
@@ -116,6 +116,12 @@ void snapshot_retire(struct snapshot *snapshot, uint32_t ref);
 void snapshot_drain(struct snapshot *snapshot, uint64_t budget);
 /* Closes a batch of retirements: later pins shall not hold them up. */
 void snapshot_end_batch(struct snapshot *snapshot);
+
+/* Whether the live record, whose state is given, may be written where it lies or given back. */
+static inline bool snapshot_may_write(const struct snapshot *snapshot, uint32_t ref, uint32_t state)
+{
+	return (!snapshot->pin_count && !snapshot->open) || snapshot_lets_write(snapshot, ref, state);
+}
 
 void snapshot_pin(struct snapshot *snapshot, sb_pin *pin);
 void snapshot_unpin(struct snapshot *snapshot, const sb_pin *pin);

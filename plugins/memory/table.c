@@ -84,19 +84,27 @@ uint64_t table_hash(const struct table *table, sb_slice key)
 	return XXH3_64bits_withSecret(key.ptr, key.len, table->secret, TABLE_SECRET_BYTES);
 }
 
-const struct chunk *table_home(const struct table *table, uint64_t hash)
+/* Where the search for a hash starts. */
+static inline const struct chunk *home_chunk(const struct table *table, uint64_t hash)
 {
 	uintptr_t dirent = table->dir[dir_index(table, hash)];
 
 	return &block_of(dirent)->chunks[home_of(hash, chunks_of(dirent))];
 }
 
-void table_prefetch_records(const struct table *table, uint64_t hash)
+static const struct chunk *chunk_after_home(const struct table *table, uint64_t hash)
 {
-	const struct chunk *chunk = table_home(table, hash);
+	uintptr_t dirent = table->dir[dir_index(table, hash)];
+	uint32_t next = home_of(hash, chunks_of(dirent)) + 1;
 
+	return &block_of(dirent)->chunks[next == chunks_of(dirent) ? 0 : next];
+}
+
+/* The records that a chunk proposes for the tag. */
+static inline void prefetch_records(const struct table *table, const struct chunk *chunk, uint8_t tag)
+{
 	PREFETCHES();
-	for (uint32_t mask = chunk_match(chunk, tag_of(hash)); mask; mask &= mask - 1) {
+	for (uint32_t mask = chunk_match(chunk, tag); mask; mask &= mask - 1) {
 		const char *record = (const char *)arena_at(table->arena, chunk->refs[__builtin_ctz(mask)]);
 
 		__builtin_prefetch(record);
@@ -104,23 +112,147 @@ void table_prefetch_records(const struct table *table, uint64_t hash)
 	}
 }
 
+void table_prefetch_group(const struct table *table, uint32_t n, const uint64_t *hashes)
+{
+	PREFETCHES();
+	for (uint32_t i = 0; i < n; ++i)
+		__builtin_prefetch(home_chunk(table, hashes[i]));
+	for (uint32_t i = 0; i < n; ++i)
+		prefetch_records(table, home_chunk(table, hashes[i]), tag_of(hashes[i]));
+}
+
+/* The slot of the key in a chunk, or CHUNK_SLOTS. */
+static inline uint32_t slot_of(const struct table *table, const struct chunk *chunk, uint8_t tag, sb_slice key)
+{
+	for (uint32_t mask = chunk_match(chunk, tag); mask; mask &= mask - 1) {
+		uint32_t slot = (uint32_t)__builtin_ctz(mask);
+
+		if (record_has_key(arena_at(table->arena, chunk->refs[slot]), key))
+			return slot;
+	}
+	return CHUNK_SLOTS;
+}
+
+/* --- many lookups --- */
+
+static inline void hash_group(struct lookup *l, struct lookup_group *group)
+{
+	const struct table *table = l->table;
+
+	group->count = l->left < LOOKUP_GROUP ? (uint32_t)l->left : LOOKUP_GROUP;
+	for (uint32_t i = 0; i < group->count; ++i) {
+		group->hashes[i] = table_hash(table, l->keys[i]);
+		group->homes[i] = home_chunk(table, group->hashes[i]);
+		__builtin_prefetch(group->homes[i]);
+	}
+	l->keys += group->count;
+	l->left -= group->count;
+}
+
+/* Of several records with the tag, which are rare, the first one is proposed. */
+static inline void propose(const struct table *table, struct lookup_group *group, uint32_t i, const struct chunk *chunk,
+			   uint32_t mask)
+{
+	const char *record;
+
+	group->refs[i] = chunk->refs[__builtin_ctz(mask)];
+	group->proposed |= 1u << i;
+	record = (const char *)arena_at(table->arena, group->refs[i]);
+	__builtin_prefetch(record);
+	__builtin_prefetch(record + 64);
+}
+
+static inline void propose_group(const struct table *table, struct lookup_group *group)
+{
+	group->proposed = group->passed = 0;
+	for (uint32_t i = 0; i < group->count; ++i) {
+		const struct chunk *home = group->homes[i];
+		uint32_t mask = chunk_match(home, tag_of(group->hashes[i]));
+
+		if (mask) {
+			propose(table, group, i, home, mask);
+		} else if (home->passed) {
+			group->passed |= 1u << i;
+			group->homes[i] = chunk_after_home(table, group->hashes[i]);
+			__builtin_prefetch(group->homes[i]);
+		}
+	}
+}
+
+/* One key in ten or so had to pass its home by, and is most likely in the next chunk. Without a stage of their own these
+ * few would wait for two misses each. */
+static inline void pass_group(const struct table *table, struct lookup_group *group)
+{
+	for (uint32_t left = group->passed; left; left &= left - 1) {
+		uint32_t i = (uint32_t)__builtin_ctz(left);
+		uint32_t mask = chunk_match(group->homes[i], tag_of(group->hashes[i]));
+
+		if (mask)
+			propose(table, group, i, group->homes[i], mask);
+	}
+}
+
+void table_lookup_begin(struct lookup *lookup, const struct table *table, uint64_t n, const sb_slice *keys)
+{
+	lookup->table = table;
+	lookup->keys = keys;
+	lookup->left = n;
+	lookup->first = 0;
+	for (uint32_t stage = 0; stage < 3; ++stage)
+		hash_group(lookup, &lookup->groups[stage]);
+	propose_group(table, &lookup->groups[0]);
+	propose_group(table, &lookup->groups[1]);
+	pass_group(table, &lookup->groups[0]);
+}
+
+static bool find_ref(const struct table *table, uint64_t hash, sb_slice key, uint32_t *ret_ref)
+{
+	struct place place;
+
+	if (!table_find(table, hash, key, &place))
+		return false;
+	*ret_ref = place_ref(&place);
+	return true;
+}
+
+const struct lookup_group *table_lookup_next(struct lookup *lookup, const sb_slice *keys, uint32_t *ret_found)
+{
+	const struct table *table = lookup->table;
+	struct lookup_group *group = &lookup->groups[lookup->first];
+	uint32_t found = 0;
+
+	if (!group->count)
+		return NULL;
+	hash_group(lookup, &lookup->groups[(lookup->first + 3) % 4]);
+	propose_group(table, &lookup->groups[(lookup->first + 2) % 4]);
+	pass_group(table, &lookup->groups[(lookup->first + 1) % 4]);
+	for (uint32_t i = 0; i < group->count; ++i) {
+		bool here = group->proposed >> i & 1 && record_has_key(arena_at(table->arena, group->refs[i]), keys[i]);
+
+		if (!here && (group->proposed | group->passed) >> i & 1)
+			here = find_ref(table, group->hashes[i], keys[i], &group->refs[i]);
+		found |= (uint32_t)here << i;
+	}
+	lookup->first = (lookup->first + 1) % 4;
+	*ret_found = found;
+	return group;
+}
+
+/* --- one lookup --- */
+
 bool table_find(const struct table *table, uint64_t hash, sb_slice key, struct place *ret_place)
 {
 	uintptr_t dirent = table->dir[dir_index(table, hash)];
 	uint32_t chunk_count = chunks_of(dirent), home = home_of(hash, chunk_count), at = home;
-	uint8_t tag = tag_of(hash);
 	struct block *block = block_of(dirent);
 
 	for (uint32_t tries = 0; tries < chunk_count; ++tries) {
 		struct chunk *chunk = &block->chunks[at];
+		uint32_t slot = slot_of(table, chunk, tag_of(hash), key);
 
-		for (uint32_t mask = chunk_match(chunk, tag); mask; mask &= mask - 1) {
-			uint32_t slot = (uint32_t)__builtin_ctz(mask);
-
-			if (record_has_key(arena_at(table->arena, chunk->refs[slot]), key)) {
-				*ret_place = (struct place){block, chunk, home, at, slot};
-				return true;
-			}
+		if (slot < CHUNK_SLOTS) {
+			*ret_place = (struct place){block, chunk, home, at, slot};
+			return true;
 		}
 		if (!chunk->passed)
 			return false;

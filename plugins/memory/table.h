@@ -35,6 +35,8 @@
 
 #define TABLE_SLACK 256u
 #define TABLE_SECRET_BYTES 192
+#define TABLE_GROUP 64u
+#define LOOKUP_GROUP 16u
 
 struct block;
 
@@ -66,10 +68,33 @@ bool table_init(struct table *table, const struct arena *arena, struct pages *pa
 void table_done(struct table *table);
 
 uint64_t table_hash(const struct table *table, sb_slice key);
-/* The chunk where the search for a hash starts, to be prefetched. */
-const struct chunk *table_home(const struct table *table, uint64_t hash);
-/* Prefetches the records that the home chunk proposes for the hash. */
-void table_prefetch_records(const struct table *table, uint64_t hash);
+
+/* Looks up many keys, in groups that overlap: while one group is compared with its records, those of the next two are on
+ * their way from memory, and the chunks of the one behind them. So a lookup costs its instructions, and the memory's
+ * throughput instead of its latency. The index must not change between begin and the last next. */
+struct lookup_group {
+	uint64_t hashes[LOOKUP_GROUP];
+	const struct chunk *homes[LOOKUP_GROUP];
+	uint32_t refs[LOOKUP_GROUP]; /* proposed, then of those found */
+	uint32_t proposed; /* bit i: refs[i] is proposed */
+	uint32_t passed; /* bit i: the key is not in its home, and may be further on */
+	uint32_t count;
+};
+
+struct lookup {
+	const struct table *table;
+	const sb_slice *keys; /* that no stage has seen */
+	uint64_t left; /* of them */
+	uint32_t first; /* of groups, as many as there are stages: the one that is answered next */
+	struct lookup_group groups[4];
+};
+
+void table_lookup_begin(struct lookup *lookup, const struct table *table, uint64_t n, const sb_slice *keys);
+/* The next count keys in their order: hashes of all, and bit i of *ret_found is set when refs[i] is where the i-th lies. Valid
+ * until the next call; NULL at the end. keys are those of the group. */
+const struct lookup_group *table_lookup_next(struct lookup *lookup, const sb_slice *keys, uint32_t *ret_found);
+/* Prefetches what n keys, at most TABLE_GROUP, with known hashes will need. */
+void table_prefetch_group(const struct table *table, uint32_t n, const uint64_t *hashes);
 
 bool table_find(const struct table *table, uint64_t hash, sb_slice key, struct place *ret_place);
 /* Makes sure that count insertions succeed. */

@@ -8,6 +8,8 @@
  * its version in every byte and its length depends on it, so a torn or stale one cannot look right. Each walker
  * has the array's copies from the mark and from changes_open, and wants the changes to lead from one to the other.
  */
+#include "kit/write_in_place.h"
+
 #include <sb_plugin.h>
 
 #include <dlfcn.h>
@@ -146,6 +148,12 @@ static int write_some(struct owner *o)
 		batch[i].kind = SB_OP_PUT;
 		batch[i].value = (sb_slice){bytes[i], value_len(ids[i], *version)};
 		memset(bytes[i], *version, batch[i].value.len);
+	}
+	if (random_below(&o->seed, 2)) {
+		const struct write_in_place with = {
+			.ops = o->ops, .inplace = o->ops->extension(SB_EXT_INPLACE), .backend = o->backend};
+
+		return write_in_place(&with, BATCH, batch) != NULL;
 	}
 	return o->ops->write_batch(o->backend, BATCH, batch, &err) != SB_OK;
 }

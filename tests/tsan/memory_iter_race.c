@@ -9,6 +9,8 @@
  * a torn or stale one cannot look right. Each reader has the array's copy from the
  * moment of iter_open, and wants to see that and nothing else, each key once.
  */
+#include "kit/write_in_place.h"
+
 #include <sb_plugin.h>
 
 #include <dlfcn.h>
@@ -120,6 +122,12 @@ static int write_some(const sb_backend_ops *ops, sb_backend *backend, uint8_t *v
 		batch[i].kind = SB_OP_PUT;
 		batch[i].value = (sb_slice){bytes[i], value_len(ids[i], versions[ids[i]])};
 		memset(bytes[i], versions[ids[i]], batch[i].value.len);
+	}
+	if (next_random(seed) % 2) {
+		const struct write_in_place with = {
+			.ops = ops, .inplace = ops->extension(SB_EXT_INPLACE), .backend = backend};
+
+		return write_in_place(&with, BATCH, batch) != NULL;
 	}
 	return ops->write_batch(backend, BATCH, batch, &err);
 }

@@ -7,6 +7,7 @@
  * SBHOST_TEST_SEED repeats a run of the random test; a failure prints its seed.
  */
 #include "../../plugins/memory/backend.h"
+#include "kit/write_in_place.h"
 #include "support/rng.h"
 
 #include <criterion/criterion.h>
@@ -705,6 +706,14 @@ static void write_some(struct run *r)
 		batch[i].value = (sb_slice){values[i], random_len(&r->rng, id)};
 		batch[i].expiry_ms = rng_chance(&r->rng, 30) ? 1 + (int64_t)rng_below(&r->rng, 100000) : SB_NO_EXPIRY;
 		memset(values[i], (int)rng_next(&r->rng), batch[i].value.len);
+	}
+	if (rng_chance(&r->rng, 50)) {
+		const struct write_in_place with = {
+			.ops = r->f.ops, .inplace = r->f.ops->extension(SB_EXT_INPLACE), .backend = r->f.backend};
+		const char *failure = write_in_place(&with, n, batch);
+
+		cr_assert_null(failure, "%s", failure);
+		return;
 	}
 	cr_assert_eq(r->f.ops->write_batch(r->f.backend, n, batch, &r->f.err), SB_OK);
 }

@@ -1,0 +1,42 @@
+/* Struct states over a backend that hands out its own memory (sb.inplace/1).
+ *
+ * There is nothing to keep at hand: the backend is the cache. begin gathers the keys of a batch and asks for
+ * all of them with one find; what the operator gets is the value where it lies. upsert asks for what may not be
+ * changed there yet (a new key, or an old value that a checkpoint still has to read), and end tells
+ * the backend what was changed, with one finish. So a value is read and written once, in the memory where it stays.
+ *
+ * A batch that fails leaves half-changed values behind, and nobody looks at them: the failure is kept, the run ends, and
+ * the next one restores a checkpoint.
+ *
+ * Raw states go through the working set as over any other backend; their keys differ from all of these by the state's
+ * id, which is what the extension asks of calls between find and finish. */
+#ifndef STATE_IN_PLACE_H
+#define STATE_IN_PLACE_H
+
+#include "base/buffer.h"
+#include "sb_plugin.h"
+
+struct keyed_state;
+
+struct in_place {
+	const sb_inplace_ops *ops; /* NULL: not in use */
+	/* A key and a place for each event and struct state of the batch at hand, in that order. Events of one key share the
+	 * place of the first of them. */
+	sb_slice *keys;
+	sb_place *places;
+	sb_place **shared; /* places[i], or the one that it shares */
+	uint64_t count, cap;
+	struct buffer key_bytes;
+	uint32_t *slots; /* scratch, to find events of one key */
+};
+
+void in_place_done(struct in_place *in_place);
+int32_t in_place_begin(struct keyed_state *ks, sb_error *err);
+int32_t in_place_end(struct keyed_state *ks, sb_error *err);
+
+/* As those of keyed_state.h, whose checks have been made. */
+void *in_place_upsert(struct keyed_state *ks, uint32_t state, uint64_t event, int32_t *ret_created);
+const void *in_place_peek(struct keyed_state *ks, uint32_t state, uint64_t event);
+void in_place_delete(struct keyed_state *ks, uint32_t state, uint64_t event);
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * in_place.c: values changed where they lie (sb.inplace/1).
+ *
+ * A place names its record by reference, and not by slot of the index: an insertion of the same round may make a
+ * block of the index grow, while records stay where they are until maintain moves them, which nobody calls in a
+ * round. It keeps the hash, too, so that whoever has to go through the index a second time (a new entry, a copy, a
+ * deletion) need not hash again; the lines are warm then.
+ *
+ * A record that nobody else looks at is handed out writable by find, and its round costs two visits: find reads it, and
+ * finish sets expiry and epoch, and logs the change if it is the first since the mark. One that an open iterator has yet
+ * to show gets a copy when, and only if, it is asked for; walks over changes need no care, because
+ * the epoch that they go by is set by finish: until then they pass by, or show the copy's original.
+ *
+ * Invariant: between find and finish a writable place's record is the one that the index names, and nobody else
+ * looks at its value. Both can only be changed by calls that the ABI forbids meanwhile, or by a view of
+ * other keys, which reads no more of this record than key and state.
+ */
+#include "backend.h"
+#include "error.h"
+
+#include <assert.h>
+
+enum { OWNER_HASH, OWNER_REF };
+
+static uint32_t ref_of(const sb_place *place)
+{
+	return (uint32_t)place->owner[OWNER_REF];
+}
+
+static struct record *record_of(const sb_backend *backend, const sb_place *place)
+{
+	return arena_at(&backend->arena, ref_of(place));
+}
+
+static void point_at(const sb_backend *backend, sb_place *place, uint32_t ref)
+{
+	const struct record *record = arena_at(&backend->arena, ref);
+	uint32_t state = record_state(record);
+	sb_entry entry = record_entry(record, state);
+
+	place->owner[OWNER_REF] = ref;
+	place->value = record_bytes_at(record, (uint64_t)(entry.value.ptr - (const uint8_t *)record));
+	place->value_len = entry.value.len;
+	place->expiry_ms = entry.expiry_ms;
+	place->flags = SB_PLACE_FOUND;
+	if (snapshot_may_write(&backend->snapshot, ref, state))
+		place->flags |= SB_PLACE_WRITABLE;
+}
+
+/* --- find --- */
+
+int32_t backend_find(sb_backend *backend, uint64_t n, const sb_slice *keys, sb_place *places, sb_error *err)
+{
+	const struct lookup_group *group;
+	struct lookup lookup;
+	uint32_t found;
+
+	(void)err;
+	table_lookup_begin(&lookup, &backend->table, n, keys);
+	while ((group = table_lookup_next(&lookup, keys, &found))) {
+		for (uint32_t i = 0; i < group->count; ++i) {
+			places[i] = (sb_place){.owner = {group->hashes[i]}};
+			if (!(found >> i & 1))
+				continue;
+			point_at(backend, &places[i], group->refs[i]);
+			__builtin_prefetch(places[i].value + places[i].value_len); /* the caller reads it next */
+		}
+		keys += group->count;
+		places += group->count;
+	}
+	return SB_OK;
+}
+
+/* --- write --- */
+
+static void insert(sb_backend *backend, const sb_op *op, struct large *large, sb_place *place)
+{
+	uint32_t ref = backend_new_record(backend, op, large);
+
+	table_insert(&backend->table, place->owner[OWNER_HASH], ref);
+	backend->key_bytes += op->key.len;
+	backend->value_bytes += op->value.len;
+	point_at(backend, place, ref);
+}
+
+static void replace(sb_backend *backend, const sb_op *op, struct large *large, sb_place *place)
+{
+	uint32_t old = ref_of(place), ref;
+	struct place at;
+	bool found = table_find(&backend->table, place->owner[OWNER_HASH], op->key, &at);
+
+	assert(found && place_ref(&at) == old);
+	(void)found;
+	ref = backend_new_record(backend, op, large);
+	place_set_ref(&at, ref);
+	point_at(backend, place, ref);
+	snapshot_retire(&backend->snapshot, old);
+}
+
+/* Puts the place's entry into a record of its own, copied from where it lies now, if anywhere. */
+static int32_t rewrite(sb_backend *backend, sb_slice key, uint64_t value_len, int64_t expiry_ms, sb_place *place,
+		       sb_error *err)
+{
+	const sb_op op = {key, {place->value, value_len}, expiry_ms, SB_OP_PUT, 0};
+	struct large *large;
+
+	if (!backend_reserve_put(backend, &op, place->owner[OWNER_HASH], &large))
+		return error_no_memory(err, backend->instance);
+	if (place->flags & SB_PLACE_FOUND)
+		replace(backend, &op, large, place);
+	else
+		insert(backend, &op, large, place);
+	place->flags |= SB_PLACE_WRITABLE; /* whoever holds a pin cannot have seen this record */
+	return SB_OK;
+}
+
+int32_t backend_write(sb_backend *backend, sb_slice key, uint64_t value_len, sb_place *place, sb_error *err)
+{
+	if (place->flags & SB_PLACE_FOUND) {
+		/* The iterator that forbade it may have gone on since. */
+		point_at(backend, place, ref_of(place));
+		value_len = place->value_len;
+	}
+	if (place->flags & SB_PLACE_WRITABLE)
+		return SB_OK;
+	return rewrite(backend, key, value_len, place->expiry_ms, place, err);
+}
+
+/* --- finish --- */
+
+/* An expiry that the header has no room for moves the entry to a block of its own. */
+static int32_t finish_put(sb_backend *backend, sb_slice key, sb_place *place, sb_error *err)
+{
+	int64_t expiry_ms = place->expiry_ms, before;
+	struct record *record = record_of(backend, place);
+	uint32_t state = record_state(record);
+
+	if (state & KEY_MASK) {
+		if (record_is_large(key.len, place->value_len, expiry_ms))
+			return rewrite(backend, key, place->value_len, expiry_ms, place, err);
+		before = record_entry(record, state).expiry_ms;
+		record_set_meta(record, place->value_len, expiry_ms);
+	} else {
+		before = record_large(record)->expiry_ms;
+		record_large(record)->expiry_ms = expiry_ms;
+	}
+	delta_written(&backend->delta, ref_of(place), state_epoch(state));
+	record_set_state(record, state_live(backend->arena.epoch, state & KEY_MASK));
+	/* A later expiry, the usual case, keeps the slab's bound as true as it was. */
+	if (expiry_ms < before || before == SB_NO_EXPIRY)
+		backend_note_expiry(backend, ref_of(place), expiry_ms);
+	return SB_OK;
+}
+
+static int32_t finish_delete(sb_backend *backend, sb_slice key, const sb_place *place, sb_error *err)
+{
+	struct place at;
+
+	if (!table_find(&backend->table, place->owner[OWNER_HASH], key, &at))
+		return SB_OK;
+	if (!snapshot_reserve(&backend->snapshot, 1) &&
+	    !(delta_forget(&backend->delta) && snapshot_reserve(&backend->snapshot, 1)))
+		return error_no_memory(err, backend->instance);
+	backend_remove(backend, &at);
+	return SB_OK;
+}
+
+static int32_t finish_one(sb_backend *backend, uint64_t i, sb_slice key, sb_place *place, sb_error *err)
+{
+	switch (place->kind) {
+	case 0:
+		return SB_OK;
+	case SB_OP_DELETE:
+		return finish_delete(backend, key, place, err);
+	case SB_OP_PUT:
+		if (place->flags & SB_PLACE_WRITABLE)
+			return finish_put(backend, key, place, err);
+		return error_set(err, SB_ERR_INVALID, 0, "%s: place %llu of the round was written and is not writable",
+				 backend->instance, (unsigned long long)i);
+	default:
+		return error_set(err, SB_ERR_INVALID, 0, "%s: place %llu of the round has the unknown kind %u",
+				 backend->instance, (unsigned long long)i, place->kind);
+	}
+}
+
+int32_t backend_finish(sb_backend *backend, uint64_t n, const sb_slice *keys, sb_place *places, sb_error *err)
+{
+	for (uint64_t i = 0; i < n; ++i) {
+		int32_t status = finish_one(backend, i, keys[i], &places[i], err);
+
+		if (status != SB_OK)
+			return status;
+	}
+	backend_drain(backend, n);
+	snapshot_end_batch(&backend->snapshot);
+	backend_limit_log(backend);
+	return SB_OK;
+}
