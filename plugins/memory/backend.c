@@ -218,12 +218,12 @@ static bool make_larges(sb_backend *backend, uint64_t n, const sb_op *ops)
 	return true;
 }
 
-static bool reserve_one(sb_backend *backend, const sb_op *op, uint64_t hash, struct large **ret_large)
+static bool reserve_one(sb_backend *backend, const sb_op *op, const uint64_t *hash, struct large **ret_large)
 {
 	struct large *large = NULL;
 
 	if (!snapshot_reserve(&backend->snapshot, 1) || !arena_reserve(&backend->arena, class_of_op(op), 1) ||
-	    !table_reserve(&backend->table, &hash, 1))
+	    (hash && !table_reserve(&backend->table, hash, 1)))
 		return false;
 	if (record_is_large(op->key.len, op->value.len, op->expiry_ms) && !(large = make_large(backend, op)))
 		return false;
@@ -231,7 +231,7 @@ static bool reserve_one(sb_backend *backend, const sb_op *op, uint64_t hash, str
 	return true;
 }
 
-bool backend_reserve_put(sb_backend *backend, const sb_op *op, uint64_t hash, struct large **ret_large)
+bool backend_reserve_put(sb_backend *backend, const sb_op *op, const uint64_t *hash, struct large **ret_large)
 {
 	return reserve_one(backend, op, hash, ret_large) ||
 	       (delta_forget(&backend->delta) && reserve_one(backend, op, hash, ret_large));

@@ -19,6 +19,7 @@ struct sb_backend {
 	struct delta delta;
 	uint64_t key_bytes, value_bytes;
 	uint64_t purged;
+	uint64_t round_moves; /* of the index when the round in place began */
 	uint32_t sweep_slab, sweep_slot; /* where maintain() goes on */
 	/* What a batch needs, kept for the next one. */
 	uint64_t *hashes;
@@ -45,8 +46,8 @@ int32_t backend_write(sb_backend *backend, sb_slice key, uint64_t value_len, sb_
 int32_t backend_finish(sb_backend *backend, uint64_t n, const sb_slice *keys, sb_place *places, sb_error *err);
 int32_t backend_stats(sb_backend *backend, uint64_t capacity, sb_stat *stats, uint64_t *ret_count, sb_error *err);
 
-/* Reserves all that one put needs, and makes the block of a large one; forgets the marks if there is no memory else. */
-bool backend_reserve_put(sb_backend *backend, const sb_op *op, uint64_t hash, struct large **ret_large);
+/* Reserves all that one put needs, with hash also that of a new key, and makes the block of a large one; forgets the marks if there is no memory else. */
+bool backend_reserve_put(sb_backend *backend, const sb_op *op, const uint64_t *hash, struct large **ret_large);
 /* A record of the entry, in the log of changes but not yet in index and sums; a value without ptr leaves its bytes unset. There
  * is a reservation. */
 uint32_t backend_new_record(sb_backend *backend, const sb_op *op, struct large *large);

@@ -2,10 +2,9 @@
  *
  * in_place.c: values changed where they lie (sb.inplace/1).
  *
- * A place names its record by reference, and not by slot of the index: an insertion of the same round may make a
- * block of the index grow, while records stay where they are until maintain moves them, which nobody calls in a
- * round. It keeps the hash, too, so that whoever has to go through the index a second time (a new entry, a copy, a
- * deletion) need not hash again; the lines are warm then.
+ * A place names its record by reference: records stay where they are until maintain moves them, which nobody calls in a
+ * round. It also keeps where the index names the record, so that a copy can take its place without a second lookup;
+ * that is void once a block of the index has grown, which an insertion of the same round can do.
  *
  * A record that nobody else looks at is handed out writable by find, and its round costs two visits: find reads it, and
  * finish sets expiry and epoch, and logs the change if it is the first since the mark. One that an open iterator has yet
@@ -21,11 +20,26 @@
 
 #include <assert.h>
 
-enum { OWNER_HASH, OWNER_REF };
+/* owner[]: the record's reference, and where the index names it, or 0 if it does not yet. */
+enum { OWNER_REF, OWNER_AT };
 
 static uint32_t ref_of(const sb_place *place)
 {
 	return (uint32_t)place->owner[OWNER_REF];
+}
+
+/* The index's own word for the record; in a round in which a block of it grew it has to be looked up. */
+static uint32_t *name_of(const sb_backend *backend, sb_slice key, const sb_place *place)
+{
+	struct place at;
+	bool found;
+
+	if (place->owner[OWNER_AT] && backend->table.moves == backend->round_moves)
+		return (uint32_t *)(uintptr_t)place->owner[OWNER_AT];
+	found = table_find(&backend->table, table_hash(&backend->table, key), key, &at);
+	assert(found);
+	(void)found;
+	return &at.chunk->refs[at.slot];
 }
 
 static struct record *record_of(const sb_backend *backend, const sb_place *place)
@@ -57,12 +71,14 @@ int32_t backend_find(sb_backend *backend, uint64_t n, const sb_slice *keys, sb_p
 	uint32_t found;
 
 	(void)err;
+	backend->round_moves = backend->table.moves;
 	table_lookup_begin(&lookup, &backend->table, n, keys);
 	while ((group = table_lookup_next(&lookup, keys, &found))) {
 		for (uint32_t i = 0; i < group->count; ++i) {
-			places[i] = (sb_place){.owner = {group->hashes[i]}};
+			places[i] = (sb_place){0};
 			if (!(found >> i & 1))
 				continue;
+			places[i].owner[OWNER_AT] = (uintptr_t)group->at[i];
 			point_at(backend, &places[i], group->refs[i]);
 			__builtin_prefetch(places[i].value + places[i].value_len); /* the caller reads it next */
 		}
@@ -74,27 +90,13 @@ int32_t backend_find(sb_backend *backend, uint64_t n, const sb_slice *keys, sb_p
 
 /* --- write --- */
 
-static void insert(sb_backend *backend, const sb_op *op, struct large *large, sb_place *place)
-{
-	uint32_t ref = backend_new_record(backend, op, large);
-
-	table_insert(&backend->table, place->owner[OWNER_HASH], ref);
-	backend->key_bytes += op->key.len;
-	backend->value_bytes += op->value.len;
-	point_at(backend, place, ref);
-}
-
 static void replace(sb_backend *backend, const sb_op *op, struct large *large, sb_place *place)
 {
-	uint32_t old = ref_of(place), ref;
-	struct place at;
-	bool found = table_find(&backend->table, place->owner[OWNER_HASH], op->key, &at);
+	uint32_t *name = name_of(backend, op->key, place), old = *name;
 
-	assert(found && place_ref(&at) == old);
-	(void)found;
-	ref = backend_new_record(backend, op, large);
-	place_set_ref(&at, ref);
-	point_at(backend, place, ref);
+	assert(old == ref_of(place));
+	*name = backend_new_record(backend, op, large);
+	point_at(backend, place, *name);
 	snapshot_retire(&backend->snapshot, old);
 }
 
@@ -103,14 +105,20 @@ static int32_t rewrite(sb_backend *backend, sb_slice key, uint64_t value_len, in
 		       sb_error *err)
 {
 	const sb_op op = {key, {place->value, value_len}, expiry_ms, SB_OP_PUT, 0};
+	const bool is_new = !(place->flags & SB_PLACE_FOUND);
+	uint64_t hash = is_new ? table_hash(&backend->table, key) : 0;
 	struct large *large;
 
-	if (!backend_reserve_put(backend, &op, place->owner[OWNER_HASH], &large))
+	if (!backend_reserve_put(backend, &op, is_new ? &hash : NULL, &large))
 		return error_no_memory(err, backend->instance);
-	if (place->flags & SB_PLACE_FOUND)
+	if (is_new) {
+		point_at(backend, place, backend_new_record(backend, &op, large));
+		table_insert(&backend->table, hash, ref_of(place));
+		backend->key_bytes += key.len;
+		backend->value_bytes += value_len;
+	} else {
 		replace(backend, &op, large, place);
-	else
-		insert(backend, &op, large, place);
+	}
 	place->flags |= SB_PLACE_WRITABLE; /* whoever holds a pin cannot have seen this record */
 	return SB_OK;
 }
@@ -157,7 +165,8 @@ static int32_t finish_delete(sb_backend *backend, sb_slice key, const sb_place *
 {
 	struct place at;
 
-	if (!table_find(&backend->table, place->owner[OWNER_HASH], key, &at))
+	if (!(place->flags & SB_PLACE_FOUND) ||
+	    !table_find(&backend->table, table_hash(&backend->table, key), key, &at))
 		return SB_OK;
 	if (!snapshot_reserve(&backend->snapshot, 1) &&
 	    !(delta_forget(&backend->delta) && snapshot_reserve(&backend->snapshot, 1)))

@@ -64,6 +64,10 @@ bool snapshot_sealed(const void *arg, const struct slab *slab, uint32_t id)
 	return false;
 }
 
+/* Answered from the record's own epoch, which is at hand, and not from its slab's, which is a cache miss. What was
+ * written since the view was opened lies where the view does not look any more, or never did: for that slab was not
+ * sealed. Of what is older, only records that compaction has moved since lie in such slabs; those are copied once
+ * without need. */
 bool snapshot_lets_write(const struct snapshot *snapshot, uint32_t ref, uint32_t state)
 {
 	uint32_t epoch = state_epoch(state), id = ref_slab(ref);
@@ -71,30 +75,20 @@ bool snapshot_lets_write(const struct snapshot *snapshot, uint32_t ref, uint32_t
 	if (snapshot->pin_count)
 		return false;
 	for (const struct view *view = snapshot->open; view; view = view->next_open) {
-		const struct slab *slab;
-
-		if (view->since != EPOCH_NONE && (epoch < view->since || epoch >= view->epoch))
+		if (epoch >= view->epoch || (view->since != EPOCH_NONE && epoch < view->since))
 			continue;
-		slab = arena_slab(snapshot->arena, id);
-		if (is_sealed_for(view, atomic_load_explicit(&slab->born, memory_order_relaxed), id))
+		if (id >= atomic_load_explicit(&view->progress, memory_order_acquire))
 			return false;
 	}
 	return true;
 }
 
-/* Whether some view still has to show a record that died at that epoch. */
+/* Whether some view may still have to show a record that died at that epoch. */
 static bool awaited(const struct snapshot *snapshot, const struct dead *dead)
 {
-	const struct slab *slab;
-	uint32_t id, born;
-
-	if (!snapshot->open)
-		return false;
-	id = ref_slab(dead->ref);
-	slab = arena_slab(snapshot->arena, id);
-	born = atomic_load_explicit(&slab->born, memory_order_relaxed);
 	for (const struct view *view = snapshot->open; view; view = view->next_open) {
-		if (dead->epoch >= view->epoch && is_sealed_for(view, born, id))
+		if (dead->epoch >= view->epoch &&
+		    ref_slab(dead->ref) >= atomic_load_explicit(&view->progress, memory_order_acquire))
 			return true;
 	}
 	return false;
@@ -110,11 +104,11 @@ static bool pinned(const struct snapshot *snapshot, const struct dead *dead)
 static uint64_t record_footprint(const struct snapshot *snapshot, uint32_t ref)
 {
 	const struct record *record = arena_at(snapshot->arena, ref);
-	uint64_t bytes = class_bytes(arena_slab(snapshot->arena, ref_slab(ref))->class);
+	uint64_t key_len = record_state(record) & KEY_MASK;
 
-	if (!(record_state(record) & KEY_MASK))
-		bytes += record_large(record)->size_bytes;
-	return bytes;
+	if (!key_len)
+		return HANDLE_BYTES + record_large(record)->size_bytes;
+	return class_bytes(class_of(record_bytes(key_len, record->packed & VALUE_MASK)));
 }
 
 bool snapshot_reserve(struct snapshot *snapshot, uint64_t count)
@@ -183,12 +177,12 @@ void snapshot_drain(struct snapshot *snapshot, uint64_t budget)
 
 		if (snapshot->limbo_cursor >= snapshot->limbo_count)
 			snapshot->limbo_cursor = 0;
-		prefetch_ahead(snapshot);
 		dead = &snapshot->limbo[snapshot->limbo_cursor];
 		if (pinned(snapshot, dead) || awaited(snapshot, dead)) {
 			snapshot->limbo_cursor++;
 			continue;
 		}
+		prefetch_ahead(snapshot);
 		snapshot->retained_bytes -= record_footprint(snapshot, dead->ref);
 		arena_give(snapshot->arena, dead->ref);
 		*dead = snapshot->limbo[--snapshot->limbo_count];

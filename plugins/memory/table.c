@@ -155,7 +155,8 @@ static inline void propose(const struct table *table, struct lookup_group *group
 {
 	const char *record;
 
-	group->refs[i] = chunk->refs[__builtin_ctz(mask)];
+	group->at[i] = (uint32_t *)(uintptr_t)&chunk->refs[__builtin_ctz(mask)];
+	group->refs[i] = *group->at[i];
 	group->proposed |= 1u << i;
 	record = (const char *)arena_at(table->arena, group->refs[i]);
 	__builtin_prefetch(record);
@@ -205,13 +206,14 @@ void table_lookup_begin(struct lookup *lookup, const struct table *table, uint64
 	pass_group(table, &lookup->groups[0]);
 }
 
-static bool find_ref(const struct table *table, uint64_t hash, sb_slice key, uint32_t *ret_ref)
+static bool find_further_on(const struct table *table, struct lookup_group *group, uint32_t i, sb_slice key)
 {
 	struct place place;
 
-	if (!table_find(table, hash, key, &place))
+	if (!table_find(table, group->hashes[i], key, &place))
 		return false;
-	*ret_ref = place_ref(&place);
+	group->at[i] = &place.chunk->refs[place.slot];
+	group->refs[i] = *group->at[i];
 	return true;
 }
 
@@ -230,7 +232,7 @@ const struct lookup_group *table_lookup_next(struct lookup *lookup, const sb_sli
 		bool here = group->proposed >> i & 1 && record_has_key(arena_at(table->arena, group->refs[i]), keys[i]);
 
 		if (!here && (group->proposed | group->passed) >> i & 1)
-			here = find_ref(table, group->hashes[i], keys[i], &group->refs[i]);
+			here = find_further_on(table, group, i, keys[i]);
 		found |= (uint32_t)here << i;
 	}
 	lookup->first = (lookup->first + 1) % 4;
@@ -296,6 +298,7 @@ static struct block *block_new(struct table *table, uint32_t kind, uint32_t dept
 
 static void block_free(struct table *table, struct block *block)
 {
+	table->moves++;
 	table->slot_count -= slots_of(block);
 	table->block_count--;
 	table->max_depth_blocks -= block->depth == table->depth;
