@@ -470,11 +470,9 @@ int32_t barrier_arrive(struct task *task, sb_error *err)
 		pthread_cond_wait(&barrier->released_changed, &barrier->mutex);
 	pthread_mutex_unlock(&barrier->mutex);
 	TRY(status);
-	task->thaw = (struct thaw){.running = !complete,
-				   .generation = generation,
-				   .entry_ns = task->thaw.entry_ns,
-				   .since_ns = clock_monotonic_ns(p->config.clock)};
-	if (complete)
+	if (!complete)
+		thaw_begin(task, generation);
+	else
 		wait_if_unstable(task, generation);
 	return SB_OK;
 }

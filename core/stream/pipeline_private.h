@@ -18,8 +18,10 @@
 struct thaw {
 	bool running;
 	uint64_t generation; /* of the barrier */
-	int64_t entry_ns; /* what one entry took lately; 0: not known yet */
-	int64_t since_ns; /* end of the last slice */
+	int64_t since_ns; /* the last look at the clock: what follows is work */
+	int64_t credit_ns; /* what the work so far allows, less what was taken */
+	int64_t spent_ns; /* for entries, of this thaw */
+	uint64_t entries;
 };
 
 struct task {
@@ -101,6 +103,7 @@ struct pipeline {
 
 /* Task: some more of what the last barrier froze, as much as the work since the last slice allows, or without limit when the
  * task has nothing else to do; with the last of it the task's part of the cut is complete. Only while thaw.running. */
+void thaw_begin(struct task *task, uint64_t generation);
 int32_t thaw_beside_work(struct task *task, sb_error *err);
 int32_t thaw_when_idle(struct task *task, sb_error *err);
 

@@ -1,45 +1,65 @@
 /* The thaw: what a barrier froze goes to the backend in slices, between batches.
  *
- * Beside work it may take a quarter of the thread's time, by what an entry took lately: so events slow down by a known share, for a
- * time that grows with what is frozen. With nothing else to do it takes all of it, in slices after which the queue is looked at.
+ * Beside work it may take a fifth of the thread's time: so events slow down by a known share, for a time that grows with what is
+ * frozen. The account is kept over the whole thaw, because a thread that has to share its core finds single readings of the clock far off. With
+ * nothing else to do the thaw takes all the time, in slices so short that an event hardly waits for one.
  * When the working set has outgrown its budget, keyed state thaws more by itself. */
 #include "base/error.h"
 #include "stream/pipeline_private.h"
 
-#define SLICE_MIN 64u /* some progress, whatever the clock says */
+#define SLICE_MIN 64u
 #define SLICE_MAX 4096u
-#define WORK_PER_THAW 3 /* this much time of work for one of thaw */
+#define SLICE_IDLE 256u
+#define WORK_PER_THAW 4 /* this much time of work for one of thaw */
 
-static int32_t thaw_slice(struct task *task, uint64_t max, sb_error *err)
+void thaw_begin(struct task *task, uint64_t generation)
 {
+	task->thaw = (struct thaw){.running = true,
+				   .generation = generation,
+				   .since_ns = clock_monotonic_ns(task->pipeline->config.clock)};
+}
+
+/* Returns how long it took, in *ret_ns. */
+static int32_t thaw_slice(struct task *task, uint64_t max, int64_t *ret_ns, sb_error *err)
+{
+	struct thaw *thaw = &task->thaw;
 	struct clock *clock = task->pipeline->config.clock;
 	const uint64_t before = keyed_state_frozen(task->state);
 	const int64_t begin_ns = clock_monotonic_ns(clock);
-	uint64_t written;
 
 	TRY(keyed_state_thaw(task->state, max, err));
-	task->thaw.since_ns = clock_monotonic_ns(clock);
-	written = before - keyed_state_frozen(task->state);
-	if (written)
-		task->thaw.entry_ns = (task->thaw.since_ns - begin_ns) / (int64_t)written + 1;
-	if (written < before)
+	thaw->since_ns = clock_monotonic_ns(clock);
+	*ret_ns = thaw->since_ns - begin_ns;
+	thaw->spent_ns += *ret_ns;
+	thaw->entries += before - keyed_state_frozen(task->state);
+	if (keyed_state_frozen(task->state))
 		return SB_OK;
-	task->thaw.running = false;
+	thaw->running = false;
 	return barrier_complete_part(task, err);
 }
 
 int32_t thaw_beside_work(struct task *task, sb_error *err)
 {
-	const int64_t work_ns = clock_monotonic_ns(task->pipeline->config.clock) - task->thaw.since_ns;
+	struct thaw *thaw = &task->thaw;
+	const int64_t now_ns = clock_monotonic_ns(task->pipeline->config.clock);
 	uint64_t slice = SLICE_MIN;
+	int64_t took_ns = 0;
 
-	if (task->thaw.entry_ns)
-		slice = (uint64_t)(work_ns / WORK_PER_THAW / task->thaw.entry_ns);
+	thaw->credit_ns += (now_ns - thaw->since_ns) / WORK_PER_THAW;
+	thaw->since_ns = now_ns;
+	if (thaw->credit_ns < 0)
+		return SB_OK;
+	if (thaw->spent_ns > 0)
+		slice = (uint64_t)((double)thaw->credit_ns * (double)thaw->entries / (double)thaw->spent_ns);
 	slice = slice < SLICE_MIN ? SLICE_MIN : slice > SLICE_MAX ? SLICE_MAX : slice;
-	return thaw_slice(task, slice, err);
+	TRY(thaw_slice(task, slice, &took_ns, err));
+	thaw->credit_ns -= took_ns;
+	return SB_OK;
 }
 
 int32_t thaw_when_idle(struct task *task, sb_error *err)
 {
-	return thaw_slice(task, SLICE_MAX / 4, err);
+	int64_t took_ns;
+
+	return thaw_slice(task, SLICE_IDLE, &took_ns, err);
 }
