@@ -28,7 +28,8 @@ struct keyed_state_config {
 	struct instance *backend; /* open; outlives the keyed state */
 	const struct schema *schema; /* outlives it, too */
 	uint32_t key_groups;
-	uint64_t cache_bytes; /* budget of the working set; 0: the batch at hand only */
+	uint64_t
+		cache_bytes; /* budget of the working set, half as much again and 64 MiB while a barrier thaws; 0: the batch at hand only */
 	struct write_hold *
 		hold; /* NULL: writes are never held back. The working set may then outgrow its budget, twice it and 64 MiB */
 };

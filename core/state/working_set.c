@@ -345,6 +345,7 @@ static int32_t leave_copy(struct working_set *set, struct entry *entry, sb_error
 	copy->changed_next = entry->changed_next;
 	*(copy->changed_prev ? &copy->changed_prev->changed_next : &list->first) = copy;
 	*(copy->changed_next ? &copy->changed_next->changed_prev : &list->last) = copy;
+	set->copy_bytes += working_set_entry_bytes(copy);
 	entry->flags &= ~ENTRY_CHANGED;
 	return SB_OK;
 }
@@ -377,8 +378,10 @@ void working_set_mark_clean(struct working_set *set, struct entry *entry)
 	*(entry->changed_next ? &entry->changed_next->changed_prev : &list->last) = entry->changed_prev;
 	entry->changed_prev = entry->changed_next = NULL;
 	changes->count--;
-	if (entry->flags & ENTRY_COPY)
+	if (entry->flags & ENTRY_COPY) {
+		set->copy_bytes -= working_set_entry_bytes(entry);
 		free_entry(set, entry);
+	}
 }
 
 void working_set_freeze(struct working_set *set)

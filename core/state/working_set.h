@@ -67,6 +67,7 @@ struct working_set {
 	uint64_t mask; /* slots - 1 */
 	uint64_t count;
 	uint64_t bytes; /* entries and their values, and the table */
+	uint64_t copy_bytes; /* of these, what copies of frozen entries take */
 	uint64_t hand; /* of the clock */
 	uint64_t secret;
 	uint32_t list_count; /* of each change set */

@@ -6,7 +6,8 @@
  *
  * Between keyed_state_freeze and keyed_state_release the backend is on its way to the content that it had at the barrier: what is
  * frozen may be written at any time and in any order, what is dirty may not. Eviction then takes what is clean or frozen.
- * If that is not enough the thaw goes on at once, so the set outgrows its budget by little. */
+ * Copies of frozen entries come on top of the budget, up to a bound, since what they stand for is in use. Where neither
+ * suffices the thaw goes on at once: the batches wait for it, and memory stays bounded. */
 #include <stdlib.h>
 
 #include "base/error.h"
@@ -15,6 +16,7 @@
 
 #define WRITE_OPS 4096u
 #define HELD_BYTES ((uint64_t)64 << 20)
+#define COPY_BYTES ((uint64_t)64 << 20) /* and half the budget */
 #define SHRINK_ROUNDS 2u
 /* How many slots a batch looks at for room while what is dirty must stay: when few entries may go, looking for them would take longer
  * than making more. */
@@ -142,6 +144,11 @@ int32_t write_back_thaw(struct keyed_state *ks, uint64_t max, sb_error *err)
 	return SB_OK;
 }
 
+static uint64_t own_bytes(const struct keyed_state *ks)
+{
+	return ks->set.bytes - ks->set.copy_bytes;
+}
+
 /* Takes clean victims out at once and collects changed ones, up to WRITE_OPS of them, until the set without them fits target. */
 static uint64_t collect_victims(struct keyed_state *ks, uint64_t target, uint64_t *steps)
 {
@@ -149,7 +156,7 @@ static uint64_t collect_victims(struct keyed_state *ks, uint64_t target, uint64_
 	uint64_t changed = 0, leaving_bytes = 0;
 	struct entry *victim;
 
-	while (changed < WRITE_OPS && ks->set.bytes > target + leaving_bytes &&
+	while (changed < WRITE_OPS && own_bytes(ks) > target + leaving_bytes &&
 	       (victim = working_set_next_victim(&ks->set, spare, steps))) {
 		if (!(victim->flags & ENTRY_CHANGED)) {
 			working_set_remove(&ks->set, victim);
@@ -183,7 +190,7 @@ static int32_t shrink_to_budget(struct keyed_state *ks, sb_error *err)
 	uint64_t steps = SEALED_STEPS;
 
 	TRY(reserve_writes(ks, err));
-	for (uint64_t rounds = rounds_per_batch(ks); rounds && ks->set.bytes > target && ks->set.count && steps;
+	for (uint64_t rounds = rounds_per_batch(ks); rounds && own_bytes(ks) > target && ks->set.count && steps;
 	     rounds--) {
 		uint64_t changed;
 
@@ -196,7 +203,7 @@ static int32_t shrink_to_budget(struct keyed_state *ks, sb_error *err)
 		for (uint64_t i = 0; i < changed; i++)
 			working_set_remove(&ks->set, ks->writes[i].entry);
 	}
-	ks->shrinking = ks->set.bytes > target && ks->set.count;
+	ks->shrinking = own_bytes(ks) > target && ks->set.count;
 	if (!ks->shrinking)
 		working_set_trim(&ks->set);
 	return SB_OK;
@@ -211,9 +218,11 @@ static bool may_put_off(const struct keyed_state *ks)
 
 static int32_t evict_while_sealed(struct keyed_state *ks, sb_error *err)
 {
-	if (ks->config.cache_bytes && ks->set.bytes > ks->config.cache_bytes)
+	const uint64_t budget = ks->config.cache_bytes;
+
+	if (budget && own_bytes(ks) > budget)
 		TRY(shrink_to_budget(ks, err));
-	if (ks->set.bytes > ks->config.cache_bytes)
+	if (own_bytes(ks) > budget || ks->set.copy_bytes > budget / 2 + COPY_BYTES)
 		TRY(write_back_thaw(ks, WRITE_OPS, err));
 	return SB_OK;
 }

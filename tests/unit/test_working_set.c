@@ -110,7 +110,7 @@ static uint64_t check_lists(int index, uint64_t *ret_copy_bytes)
 static void check_accounts(void)
 {
 	uint64_t bytes = (set.mask + 1) * (sizeof(*set.tags) + sizeof(*set.slots));
-	uint64_t marked = 0;
+	uint64_t marked = 0, copy_bytes = 0;
 
 	for (uint64_t i = 0; i <= set.mask; i++) {
 		if (!set.tags[i])
@@ -118,8 +118,9 @@ static void check_accounts(void)
 		marked += set.slots[i]->flags & ENTRY_CHANGED ? 1 : 0;
 		bytes += working_set_entry_bytes(set.slots[i]);
 	}
-	cr_assert_eq(check_lists(0, &bytes) + check_lists(1, &bytes), marked);
-	cr_assert_eq(set.bytes, bytes);
+	cr_assert_eq(check_lists(0, &copy_bytes) + check_lists(1, &copy_bytes), marked);
+	cr_assert_eq(set.copy_bytes, copy_bytes);
+	cr_assert_eq(set.bytes, bytes + copy_bytes);
 }
 
 static void remove_entry(struct entry *entry)
