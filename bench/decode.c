@@ -1,7 +1,8 @@
-/* How long a purchase takes to decode and to encode, beside cJSON and beside memchr alone, which is what finding
- * the line ends costs whoever parses. Medians of several alternating runs, in processor time, because others use the machine, too; lines in the first-level cache or beyond, by count.
+/* How long a purchase takes to decode and to encode, beside cJSON and printf, and beside memchr alone, which is what finding
+ * the line ends costs whoever parses. Medians of several alternating runs, in processor time, because others use the machine,
+ * too; lines in the first-level cache or beyond, by count. A ratio is the baseline's time through ours, run by run.
  *
- *   bench_decode [lines] [runs] */
+ *   decode [LINES [RUNS [json]]] */
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "base/number.h"
 #include "base/slice.h"
 #include "stream/decode.h"
 #include "stream/encode.h"
@@ -167,18 +169,68 @@ static void run_snprintf(void)
 			10000 + i % 90000, i % 1000, i * 0.37, i % 30 + 1, i % 1000, "Premium");
 }
 
+static void run_cjson_print(void)
+{
+	char line[512];
+
+	for (unsigned i = 0; i < lines; i++) {
+		cJSON *tree = cJSON_CreateObject();
+
+		snprintf(line, sizeof(line), "user-%u", 10000 + i % 90000);
+		cJSON_AddStringToObject(tree, "user_id", line);
+		cJSON_AddNumberToObject(tree, "total_purchases", i % 1000);
+		cJSON_AddNumberToObject(tree, "total_spent", i * 0.37);
+		cJSON_AddStringToObject(tree, "last_purchase", "2023-11-03T08:26:40.123Z");
+		cJSON_AddStringToObject(tree, "category", "Premium");
+		if (!cJSON_PrintPreallocated(tree, line, sizeof(line), 0))
+			abort();
+		checksum += line[9];
+		cJSON_Delete(tree);
+	}
+}
+
+static double numbers[1024]; /* of 17 digits, as sums of doubles are */
+
+static void run_shortest(void)
+{
+	uint8_t text[NUMBER_F64_ROOM];
+
+	for (unsigned i = 0; i < lines; i++)
+		checksum += (double)(number_put_f64(text, numbers[i % 1024]) - text);
+}
+
+static void run_percent_17g(void)
+{
+	char text[40];
+
+	for (unsigned i = 0; i < lines; i++)
+		checksum += snprintf(text, sizeof(text), "%.17g", numbers[i % 1024]);
+}
+
+enum { MEMCHR, DECODE, SHUFFLED, CSV, CJSON, ENCODE, SNPRINTF, CJSON_PRINT, SHORTEST, PERCENT_17G, CASES };
+
 static const struct {
 	const char *name;
 	void (*run)(void);
-} cases[] = {{"memchr", run_memchr},
-	     {"decode, one shape", run_json},
-	     {"decode, changing shapes", run_shuffled},
-	     {"decode, csv", run_csv},
-	     {"cJSON", run_cjson},
-	     {"encode", run_encode},
-	     {"snprintf", run_snprintf}};
+} cases[CASES] = {
+	[MEMCHR] = {"memchr", run_memchr},
+	[DECODE] = {"decode, one shape", run_json},
+	[SHUFFLED] = {"decode, changing shapes", run_shuffled},
+	[CSV] = {"decode, csv", run_csv},
+	[CJSON] = {"cJSON", run_cjson},
+	[ENCODE] = {"encode", run_encode},
+	[SNPRINTF] = {"snprintf", run_snprintf},
+	[CJSON_PRINT] = {"cJSON, printing", run_cjson_print},
+	[SHORTEST] = {"double of 17 digits", run_shortest},
+	[PERCENT_17G] = {"the same by %.17g", run_percent_17g},
+};
 
-#define CASES (sizeof(cases) / sizeof(cases[0]))
+static const struct {
+	int ours, baseline;
+} ratios[] = {{DECODE, CJSON},	  {DECODE, MEMCHR},	 {SHUFFLED, CJSON},	 {CSV, CJSON},
+	      {ENCODE, SNPRINTF}, {ENCODE, CJSON_PRINT}, {SHORTEST, PERCENT_17G}};
+
+#define RATIOS (sizeof(ratios) / sizeof(ratios[0]))
 
 static int compare(const void *a, const void *b)
 {
@@ -187,25 +239,61 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-int main(int argc, char **argv)
+static double median_of(const double *values, unsigned count)
 {
-	struct decoder_config config = {.format = FORMAT_NDJSON, .fields = inputs, .field_count = 3, .delimiter = ','};
-	const char *maps[] = {"user_id=1", "amount=2", "timestamp=3"};
-	unsigned runs = argc > 2 ? (unsigned)atoi(argv[2]) : 7;
-	double times[CASES][MAX_RUNS];
-	sb_error err = ERROR_INIT;
+	double sorted[MAX_RUNS];
 
-	lines = argc > 1 ? (unsigned)atoi(argv[1]) : 200000;
-	if (lines == 0 || runs == 0 || runs > MAX_RUNS)
-		return 2;
-	make_lines();
-	if (decoder_new(&config, &json_decoder, &err) != SB_OK)
-		return 1;
+	memcpy(sorted, values, count * sizeof(*values));
+	qsort(sorted, count, sizeof(*sorted), compare);
+	return sorted[count / 2];
+}
+
+static double ratio_of(double times[CASES][MAX_RUNS], unsigned runs, size_t r)
+{
+	double by_run[MAX_RUNS];
+
+	for (unsigned i = 0; i < runs; i++)
+		by_run[i] = times[ratios[r].baseline][i] / times[ratios[r].ours][i];
+	return median_of(by_run, runs);
+}
+
+static void print_table(double times[CASES][MAX_RUNS], unsigned runs)
+{
+	printf("%u lines of %.1f bytes, ns a line, median of %u\n", lines, (double)json.len / lines, runs);
+	for (size_t c = 0; c < CASES; c++)
+		printf("%-24s %8.1f\n", cases[c].name, median_of(times[c], runs));
+	for (size_t r = 0; r < RATIOS; r++)
+		printf("%s / %s: %.2f\n", cases[ratios[r].baseline].name, cases[ratios[r].ours].name,
+		       ratio_of(times, runs, r));
+}
+
+static void print_json(double times[CASES][MAX_RUNS], unsigned runs)
+{
+	printf("{\"lines\":%u,\"runs\":%u,\"ns\":{", lines, runs);
+	for (size_t c = 0; c < CASES; c++)
+		printf("%s\"%s\":%.2f", c ? "," : "", cases[c].name, median_of(times[c], runs));
+	printf("},\"ratios\":{");
+	for (size_t r = 0; r < RATIOS; r++)
+		printf("%s\"%s / %s\":%.3f", r ? "," : "", cases[ratios[r].baseline].name, cases[ratios[r].ours].name,
+		       ratio_of(times, runs, r));
+	printf("}}\n");
+}
+
+static int32_t make_codecs(sb_error *err)
+{
+	static const char *const maps[] = {"user_id=1", "amount=2", "timestamp=3"};
+	struct decoder_config config = {.format = FORMAT_NDJSON, .fields = inputs, .field_count = 3, .delimiter = ','};
+
+	TRY(decoder_new(&config, &json_decoder, err));
 	config.format = FORMAT_CSV;
 	config.maps = maps;
 	config.map_count = 3;
-	if (decoder_new(&config, &csv_decoder, &err) != SB_OK || encoder_new(outputs, 5, &encoder, &err) != SB_OK)
-		return 1;
+	TRY(decoder_new(&config, &csv_decoder, err));
+	return encoder_new(outputs, 5, &encoder, err);
+}
+
+static void run_all(double times[CASES][MAX_RUNS], unsigned runs)
+{
 	for (unsigned r = 0; r < runs; r++) {
 		for (size_t c = 0; c < CASES; c++) {
 			double start = now_ns();
@@ -214,11 +302,29 @@ int main(int argc, char **argv)
 			times[c][r] = (now_ns() - start) / lines;
 		}
 	}
-	printf("%u lines of %.1f bytes, ns a line, median of %u\n", lines, (double)json.len / lines, runs);
-	for (size_t c = 0; c < CASES; c++) {
-		qsort(times[c], runs, sizeof(double), compare);
-		printf("%-24s %8.1f\n", cases[c].name, times[c][runs / 2]);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned runs = argc > 2 ? (unsigned)atoi(argv[2]) : 7;
+	double times[CASES][MAX_RUNS];
+	sb_error err = ERROR_INIT;
+
+	lines = argc > 1 ? (unsigned)atoi(argv[1]) : 200000;
+	if (lines == 0 || runs == 0 || runs > MAX_RUNS)
+		return 2;
+	make_lines();
+	for (unsigned i = 0; i < 1024; i++)
+		numbers[i] = (double)next_random() / 3e4;
+	if (make_codecs(&err) != SB_OK) {
+		fprintf(stderr, "%s\n", err.message);
+		return 1;
 	}
+	run_all(times, runs);
+	if (argc > 3 && strcmp(argv[3], "json") == 0)
+		print_json(times, runs);
+	else
+		print_table(times, runs);
 	fprintf(stderr, "checksum %g\n", checksum);
 	decoder_free(json_decoder);
 	decoder_free(csv_decoder);
