@@ -34,6 +34,9 @@ int32_t cli_write(struct buffer *text, sb_error *err);
 /* The same; EXIT_RUN_FAILED with a sentence when it fails. */
 int cli_print(struct buffer *text);
 
+/* This program's file, or "sbhost" when nobody can tell. malloc'ed; NULL when memory is out. */
+char *cli_program_path(void);
+
 /* Where plugins are looked up by name: plugins/ beside the program, as it is built, or else where they are installed, as seen from
  * the program, so that an installation may be moved. malloc'ed; NULL when memory is out. */
 char *cli_default_plugin_dir(void);

@@ -19,7 +19,7 @@ static const struct command {
 } commands[] = {
 	{"run", command_run, "run a job (also without the word)"},
 	{"plugin", command_plugin,
-	 "info FILE, list, check FILE: what a plugin holds, what plugins there are, whether one can be trusted"},
+	 "info FILE, list, check FILE, new NAME: what plugins there are, whether one can be trusted, one of your own"},
 	{"checkpoint", command_checkpoint,
 	 "list, inspect, verify, diff, export, import, prune: look after checkpoints"},
 	{"state", command_state, "get KEY, scan, export: print the state that a checkpoint holds"},

@@ -82,21 +82,28 @@ static bool is_directory(const char *path)
 	return io_lstat(&io, path, &st, &exists, &ignored) == SB_OK && exists && S_ISDIR(st.st_mode);
 }
 
-char *cli_default_plugin_dir(void)
+char *cli_program_path(void)
 {
-	AUTO(free_memory) char *built = NULL;
 	char self[4096];
 	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
 
 	if (length < 0)
-		return strdup("plugins");
+		return strdup("sbhost");
 	self[length] = 0;
-	slash = strrchr(self, '/');
-	if (slash)
-		*slash = 0;
-	built = beside(self, "plugins");
+	return strdup(self);
+}
+
+char *cli_default_plugin_dir(void)
+{
+	AUTO(free_memory) char *program = cli_program_path();
+	AUTO(free_memory) char *built = NULL;
+	char *slash = program ? strrchr(program, '/') : NULL;
+
+	if (!slash)
+		return program ? strdup("plugins") : NULL;
+	*slash = 0;
+	built = beside(program, "plugins");
 	if (!built || is_directory(built))
 		return TAKE(built);
-	return beside(self, SBHOST_BIN_TO_PLUGINS);
+	return beside(program, SBHOST_BIN_TO_PLUGINS);
 }

@@ -1,6 +1,7 @@
-/* "sbhost plugin info FILE" and "sbhost plugin list"; "sbhost plugin check FILE" is in plugin_check.c. */
+/* "sbhost plugin info FILE" and "sbhost plugin list"; "sbhost plugin check FILE" is in plugin_check.c, "new NAME" in plugin_new.c. */
 #include "base/error.h"
 #include "cli/plugin_check.h"
+#include "cli/plugin_new.h"
 #include "cli/tool.h"
 #include "plugin/plugin.h"
 
@@ -44,6 +45,9 @@ int command_plugin(int argc, char **argv)
 		 "Each rule runs in a process of its own. Status 0: all are kept; 4: one is broken, or the file is no "
 		 "plugin.",
 		 plugin_check},
+		{"new", "NAME", 1, 1, TOOL_OPTION(TOOL_KIND) | TOOL_OPTION(TOOL_LANG) | TOOL_OPTION(TOOL_DIR),
+		 "write a directory with a plugin that builds, tests itself and runs at once",
+		 "NAME is of small letters, digits and \"-\". An existing directory is refused.", plugin_new},
 	};
 
 	return tool_main("plugin", commands, sizeof(commands) / sizeof(commands[0]), argc, argv);

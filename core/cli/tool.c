@@ -61,6 +61,8 @@ static void init(struct tool *tool)
 	tool->keep = 5;
 	tool->memory_bytes = INT64_C(64) << 20;
 	tool->codec = CHECKPOINT_CODEC_DEFAULT;
+	tool->kind = "backend";
+	tool->lang = "c";
 }
 
 static int run_command(const char *group, const struct tool_command *command, int argc, char **argv)

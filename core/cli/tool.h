@@ -40,6 +40,9 @@ enum tool_option {
 	TOOL_THOROUGH,
 	TOOL_TIMEOUT,
 	TOOL_OPT,
+	TOOL_KIND,
+	TOOL_LANG,
+	TOOL_DIR,
 	TOOL_OPTIONS_END,
 };
 
@@ -76,6 +79,8 @@ struct tool {
 	int64_t memory_bytes;
 	enum checkpoint_codec codec;
 	const char *filter, *reproduce; /* NULL: not given */
+	const char *kind, *lang; /* one of those that --kind and --lang know */
+	const char *dir; /* NULL: not given */
 	const char *opts[TOOL_OPTS_MAX]; /* "name=value", for a component */
 	uint64_t opt_count;
 	uint64_t seed;

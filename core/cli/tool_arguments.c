@@ -34,6 +34,9 @@ static const struct argp_option option_table[] = {
 	{"thorough", TOOL_THOROUGH, NULL, 0, "Ten times as many random operations", 0},
 	{"timeout", TOOL_TIMEOUT, "DURATION", 0, "What one rule may take (default 60s)", 0},
 	{"opt", TOOL_OPT, "K=V", 0, "An option of the plugin's components; may be repeated", 0},
+	{"kind", TOOL_KIND, "backend|operator", 0, "What the plugin is to be (default backend)", 0},
+	{"lang", TOOL_LANG, "c|c++", 0, "The language it is written in (default c)", 0},
+	{"dir", TOOL_DIR, "DIR", 0, "The directory to make (default ./NAME)", 0},
 	{0},
 };
 
@@ -101,6 +104,18 @@ static void parse_seed(struct tool *tool, const char *value)
 		bad_value(tool, "seed", value, "a whole number from 0 to 18446744073709551615");
 }
 
+/* words: NULL-terminated; wanted tells them to people. */
+static void parse_word(struct tool *tool, const char *option, const char *value, const char *const *words,
+		       const char *wanted, const char **ret_word)
+{
+	for (; *words; words++)
+		if (strcmp(value, *words) == 0) {
+			*ret_word = *words;
+			return;
+		}
+	bad_value(tool, option, value, wanted);
+}
+
 static void add_opt(struct tool *tool, const char *value)
 {
 	if (tool->opt_count < TOOL_OPTS_MAX)
@@ -112,6 +127,9 @@ static void add_opt(struct tool *tool, const char *value)
 static void take_text(struct tool *tool, int key, const char *value)
 {
 	switch (key) {
+	case TOOL_DIR:
+		tool->dir = value;
+		break;
 	case TOOL_PLUGIN_DIR:
 		tool->plugin_dir = value;
 		break;
@@ -140,6 +158,9 @@ static void take_text(struct tool *tool, int key, const char *value)
 
 static void take_option(struct tool *tool, int key, const char *value)
 {
+	static const char *const kinds[] = {"backend", "operator", NULL};
+	static const char *const languages[] = {"c", "c++", NULL};
+
 	switch (key) {
 	case TOOL_JSON:
 		tool->json = true;
@@ -167,6 +188,12 @@ static void take_option(struct tool *tool, int key, const char *value)
 		break;
 	case TOOL_OPT:
 		add_opt(tool, value);
+		break;
+	case TOOL_KIND:
+		parse_word(tool, "kind", value, kinds, "backend or operator", &tool->kind);
+		break;
+	case TOOL_LANG:
+		parse_word(tool, "lang", value, languages, "c or c++", &tool->lang);
 		break;
 	case TOOL_LIMIT:
 		parse_count(tool, "limit", value, 1, &tool->limit);

@@ -203,6 +203,13 @@ static int32_t mkdir_one(struct io *io, const char *path, sb_error *err)
 	return SB_OK;
 }
 
+int32_t io_mkdir_new(struct io *io, const char *path, mode_t mode, sb_error *err)
+{
+	if (io->ops->mkdir(io, path, mode) != 0)
+		return error_set_errno(err, errno, "cannot create directory %s", path);
+	return SB_OK;
+}
+
 int32_t io_mkdir_p(struct io *io, const char *path, sb_error *err)
 {
 	struct buffer copy = BUFFER_INIT;

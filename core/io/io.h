@@ -79,6 +79,8 @@ int32_t io_link(struct io *io, const char *from, const char *to, sb_error *err);
 int32_t io_unlink(struct io *io, const char *path, sb_error *err);
 /* With parents, mode 0700; existing ones are fine. */
 int32_t io_mkdir_p(struct io *io, const char *path, sb_error *err);
+/* One directory; an existing one, or anything of that name, is an error with sys_errno EEXIST. */
+int32_t io_mkdir_new(struct io *io, const char *path, mode_t mode, sb_error *err);
 /* A directory and all below it; links are removed, not followed. Not there is fine. */
 int32_t io_remove_tree(struct io *io, const char *path, sb_error *err);
 /* Removes what is in a directory and keeps the directory, and entries whose names start with keep_prefix (may be NULL). */
