@@ -507,7 +507,7 @@ typedef struct sb_event {
 	uint32_t reserved;
 } sb_event;
 
-/* Called for each entry by state_scan; a value other than SB_OK ends the scan and
+/* Called for each entry by raw_scan; a value other than SB_OK ends the scan and
  * is returned by it. The slices are valid during the call. */
 typedef int32_t (*sb_scan_fn)(void *arg, sb_slice sub_key, sb_slice value);
 
