@@ -14,13 +14,16 @@
  *           rid of is what sbhost processes, and both rates (while a checkpoint is written, and while none is)
  *           are of the same seconds of the same process.
  *   dirty   the same few keys again and again, each time with a checkpoint that holds just them: every checkpoint says
- *           how many events it counts on. Not in full mode, where it would be the steady part's once more. Means
- *           beside the medians, and enough rounds, because an engine that rewrites its files now and then pays then.
+ *           how many events it counts on. It begins when the backend has made no file of its own for some seconds: what
+ *           compactions still owe to the steady part is not these keys'. Not in full mode, where it would be the steady
+ *           part's once more. Means beside the medians, and enough rounds, because an engine that rewrites its files now
+ *           and then pays then.
  *
  * Pause, thaw (from the pause until the backends have the state of that moment) and duration (of writing, behind both) are sbhost's own
  * figures. A checkpoint is under way from its pause to its end. Bytes are what is new in the checkpoint directory, in files of a name
- * that was not there before, whatever the log says; for RocksDB's tables most of them are links and were
- * written before. Nothing is cached away: writing ends with fsync.
+ * that was not there before, whatever the log says. Of these the log tells apart what was only linked, as RocksDB's
+ * tables are: the backend had written them anyhow, and the checkpoint hashes and syncs them. Nothing is cached away:
+ * writing ends with fsync.
  *
  * Runs are bounded: in time by --limit each, on disk by a look at the free space before each and by --keep 2.
  */
@@ -57,6 +60,8 @@
 #define AMOUNT_AT (sizeof(BEFORE_AMOUNT) - 1)
 #define USER_DIGITS 8u
 #define SETTLE_S 1.0 /* of the steady part that do not count */
+#define QUIET_S 3.0 /* without a new file of the backend: compactions are done */
+#define LOOK_S 0.25
 #define LOG_BYTES (1u << 16)
 
 enum mode { MODE_FULL, MODE_INCREMENTAL, MODE_COUNT };
@@ -86,8 +91,8 @@ struct checkpoint {
 	double pause_s;
 	double thaw_s;
 	double duration_s;
-	uint64_t logged_bytes;
-	uint64_t new_bytes;
+	uint64_t linked_bytes;
+	uint64_t written_bytes; /* what else is new */
 	uint64_t events;
 	char kind[16];
 };
@@ -101,9 +106,10 @@ struct figures {
 	double thaw_s;
 	double duration_s;
 	double duration_mean_s;
-	double new_bytes;
-	double new_bytes_mean;
-	double logged_bytes;
+	double written_bytes;
+	double written_bytes_mean;
+	double linked_bytes;
+	double linked_bytes_mean;
 	char kind[16]; /* of the last one */
 };
 
@@ -382,6 +388,7 @@ static void read_head(const struct job *job, const char *line, struct checkpoint
 static void take_checkpoint(struct job *job, const char *line)
 {
 	struct checkpoint *checkpoint = &job->checkpoints[job->checkpoint_count];
+	uint64_t new_bytes;
 
 	if (job->checkpoint_count == CHECKPOINTS_MAX) {
 		job->failure = "too many checkpoints";
@@ -392,10 +399,11 @@ static void take_checkpoint(struct job *job, const char *line)
 		.pause_s = log_number(line, "pause_ms") / 1e3,
 		.thaw_s = log_number(line, "thaw_ms") / 1e3,
 		.duration_s = log_number(line, "duration_ms") / 1e3,
-		.logged_bytes = (uint64_t)log_number(line, "bytes"),
+		.linked_bytes = (uint64_t)log_number(line, "bytes_linked"),
 	};
 	read_head(job, line, checkpoint);
-	checkpoint->new_bytes = count_new(job, job->checkpoint_dir);
+	new_bytes = count_new(job, job->checkpoint_dir);
+	checkpoint->written_bytes = new_bytes > checkpoint->linked_bytes ? new_bytes - checkpoint->linked_bytes : 0;
 	job->checkpoint_count++;
 }
 
@@ -500,15 +508,15 @@ static void summarize(const struct checkpoint *checkpoints, size_t count, struct
 	double pauses[CHECKPOINTS_MAX];
 	double thaws[CHECKPOINTS_MAX];
 	double durations[CHECKPOINTS_MAX];
-	double bytes[CHECKPOINTS_MAX];
-	double logged[CHECKPOINTS_MAX];
+	double written[CHECKPOINTS_MAX];
+	double linked[CHECKPOINTS_MAX];
 
 	for (size_t i = 0; i < count; i++) {
 		pauses[i] = checkpoints[i].pause_s;
 		thaws[i] = checkpoints[i].thaw_s;
 		durations[i] = checkpoints[i].duration_s;
-		bytes[i] = (double)checkpoints[i].new_bytes;
-		logged[i] = (double)checkpoints[i].logged_bytes;
+		written[i] = (double)checkpoints[i].written_bytes;
+		linked[i] = (double)checkpoints[i].linked_bytes;
 	}
 	*ret_figures = (struct figures){
 		.checkpoints = (unsigned)count,
@@ -518,9 +526,10 @@ static void summarize(const struct checkpoint *checkpoints, size_t count, struct
 		.thaw_s = median(thaws, count),
 		.duration_s = median(durations, count),
 		.duration_mean_s = mean(durations, count),
-		.new_bytes = median(bytes, count),
-		.new_bytes_mean = mean(bytes, count),
-		.logged_bytes = median(logged, count),
+		.written_bytes = median(written, count),
+		.written_bytes_mean = mean(written, count),
+		.linked_bytes = median(linked, count),
+		.linked_bytes_mean = mean(linked, count),
 	};
 	if (count)
 		memcpy(ret_figures->kind, checkpoints[count - 1].kind, sizeof(ret_figures->kind));
@@ -609,6 +618,26 @@ static bool run_steady(struct job *job, struct run *run)
 	return wait_until_covered(job);
 }
 
+/* Until the backend makes no more files: a compaction is seen by those that it makes. */
+static bool wait_until_quiet(struct job *job)
+{
+	char state[300];
+	double quiet_since = now();
+	double next_look = 0;
+
+	snprintf(state, sizeof(state), "%s/state", job->dir);
+	while (now() - quiet_since < QUIET_S) {
+		if (!pump(job))
+			return false;
+		if (now() < next_look)
+			continue;
+		next_look = now() + LOOK_S;
+		if (count_new(job, state) > 0)
+			quiet_since = now();
+	}
+	return true;
+}
+
 /* If the timer cut the round in two, its checkpoints count as one. */
 static bool run_round(struct job *job, struct checkpoint *ret_sum)
 {
@@ -622,8 +651,8 @@ static bool run_round(struct job *job, struct checkpoint *ret_sum)
 		ret_sum->pause_s += job->checkpoints[i].pause_s;
 		ret_sum->thaw_s += job->checkpoints[i].thaw_s;
 		ret_sum->duration_s += job->checkpoints[i].duration_s;
-		ret_sum->new_bytes += job->checkpoints[i].new_bytes;
-		ret_sum->logged_bytes += job->checkpoints[i].logged_bytes;
+		ret_sum->written_bytes += job->checkpoints[i].written_bytes;
+		ret_sum->linked_bytes += job->checkpoints[i].linked_bytes;
 		memcpy(ret_sum->kind, job->checkpoints[i].kind, sizeof(ret_sum->kind));
 	}
 	return true;
@@ -635,6 +664,8 @@ static bool run_dirty(struct job *job, struct run *run)
 	struct checkpoint rounds[CHECKPOINTS_MAX];
 	unsigned count = 0;
 
+	if (!wait_until_quiet(job))
+		return false;
 	for (unsigned tries = 0; count < job->options->dirty_rounds && tries < 2 * job->options->dirty_rounds;
 	     tries++) {
 		if (!run_round(job, &rounds[count]))
@@ -810,9 +841,9 @@ static void print_steady(const struct run *runs, size_t count)
 {
 	printf("While all keys change at random. Million events a second: idle, no checkpoint is under way; writing, one is;\n"
 	       "whole, over all, pauses included. Ratios are to idle.\n"
-	       "%-12s %-12s %-8s %9s %5s %9s %9s %9s %8s %8s %8s %6s %7s %6s %6s %6s\n",
+	       "%-12s %-12s %-8s %9s %5s %9s %9s %9s %8s %8s %10s %9s %6s %7s %6s %6s %6s\n",
 	       "mode", "kind", "backend", "keys", "count", "pause ms", "p99 ms", "max ms", "thaw ms", "write ms",
-	       "new MB", "idle", "writing", "ratio", "whole", "ratio");
+	       "written MB", "linked MB", "idle", "writing", "ratio", "whole", "ratio");
 	for (size_t i = 0; i < count; i++) {
 		const struct run *run = &runs[i];
 
@@ -822,11 +853,11 @@ static void print_steady(const struct run *runs, size_t count)
 			printf("%s\n", run->failure);
 			continue;
 		}
-		printf("%5u %9.3f %9.3f %9.3f %8.0f %8.0f %8.1f %6.3f %7.3f %6.2f %6.3f %6.2f\n",
+		printf("%5u %9.3f %9.3f %9.3f %8.0f %8.0f %10.1f %9.1f %6.3f %7.3f %6.2f %6.3f %6.2f\n",
 		       run->steady.checkpoints, run->steady.pause_s * 1e3, run->steady.pause_p99_s * 1e3,
 		       run->steady.pause_max_s * 1e3, run->steady.thaw_s * 1e3, run->steady.duration_s * 1e3,
-		       run->steady.new_bytes / 1e6, run->idle_rate / 1e6, run->during_rate / 1e6,
-		       ratio(run->during_rate, run->idle_rate), run->whole_rate / 1e6,
+		       run->steady.written_bytes / 1e6, run->steady.linked_bytes / 1e6, run->idle_rate / 1e6,
+		       run->during_rate / 1e6, ratio(run->during_rate, run->idle_rate), run->whole_rate / 1e6,
 		       ratio(run->whole_rate, run->idle_rate));
 	}
 }
@@ -846,28 +877,33 @@ static void print_dirty(const struct options *options, const struct run *runs, s
 		if (!titled)
 			printf("\nThe same %" PRIu64
 			       " keys changed, incremental (ratios are of means; 0: nothing to compare "
-			       "with)\n%-8s %9s %6s %9s %9s %8s %8s %8s %16s %16s %10s %10s\n",
-			       options->dirty, "backend", "keys", "rounds", "pause ms", "write ms", "mean", "new MB",
-			       "mean", "time/first size", "bytes/first size", "time/full", "bytes/full");
+			       "with)\n%-8s %9s %6s %9s %9s %8s %10s %8s %9s %8s %15s %18s %17s %9s %12s\n",
+			       options->dirty, "backend", "keys", "rounds", "pause ms", "write ms", "mean",
+			       "written MB", "mean", "linked MB", "mean", "time/first size", "written/first size",
+			       "linked/first size", "time/full", "written/full");
 		titled = true;
-		printf("%-8s %9" PRIu64 " %6u %9.1f %9.0f %8.0f %8.1f %8.1f %16.2f %16.2f %10.3f %10.3f\n",
+		printf("%-8s %9" PRIu64
+		       " %6u %9.1f %9.0f %8.0f %10.2f %8.2f %9.1f %8.1f %15.2f %18.2f %17.2f %9.3f %12.3f\n",
 		       backend_names[run->backend], run->keys, run->dirty.checkpoints, run->dirty.pause_s * 1e3,
-		       run->dirty.duration_s * 1e3, run->dirty.duration_mean_s * 1e3, run->dirty.new_bytes / 1e6,
-		       run->dirty.new_bytes_mean / 1e6,
+		       run->dirty.duration_s * 1e3, run->dirty.duration_mean_s * 1e3, run->dirty.written_bytes / 1e6,
+		       run->dirty.written_bytes_mean / 1e6, run->dirty.linked_bytes / 1e6,
+		       run->dirty.linked_bytes_mean / 1e6,
 		       first ? ratio(run->dirty.duration_mean_s, first->dirty.duration_mean_s) : 0,
-		       first ? ratio(run->dirty.new_bytes_mean, first->dirty.new_bytes_mean) : 0,
+		       first ? ratio(run->dirty.written_bytes_mean, first->dirty.written_bytes_mean) : 0,
+		       first ? ratio(run->dirty.linked_bytes_mean, first->dirty.linked_bytes_mean) : 0,
 		       full ? ratio(run->dirty.duration_mean_s, full->steady.duration_mean_s) : 0,
-		       full ? ratio(run->dirty.new_bytes_mean, full->steady.new_bytes_mean) : 0);
+		       full ? ratio(run->dirty.written_bytes_mean, full->steady.written_bytes_mean) : 0);
 	}
 }
 
 static void print_json_figures(const char *name, const struct figures *figures)
 {
 	printf("\"%s\":{\"kind\":\"%s\",\"checkpoints\":%u,\"pause_ms\":%.3f,\"pause_p99_ms\":%.3f,\"pause_max_ms\":%.3f,\"thaw_ms\":%.1f,\"duration_ms\":%.1f,\"duration_mean_ms\":%.1f,"
-	       "\"new_bytes\":%.0f,\"new_bytes_mean\":%.0f,\"logged_bytes\":%.0f}",
+	       "\"written_bytes\":%.0f,\"written_bytes_mean\":%.0f,\"linked_bytes\":%.0f,\"linked_bytes_mean\":%.0f}",
 	       name, figures->kind, figures->checkpoints, figures->pause_s * 1e3, figures->pause_p99_s * 1e3,
 	       figures->pause_max_s * 1e3, figures->thaw_s * 1e3, figures->duration_s * 1e3,
-	       figures->duration_mean_s * 1e3, figures->new_bytes, figures->new_bytes_mean, figures->logged_bytes);
+	       figures->duration_mean_s * 1e3, figures->written_bytes, figures->written_bytes_mean,
+	       figures->linked_bytes, figures->linked_bytes_mean);
 }
 
 static void print_json(const struct options *options, const struct run *runs, size_t count)

@@ -44,7 +44,8 @@ struct checkpoint_result {
 	int64_t file_bytes;
 	enum cut_mode mode;
 	uint64_t files, files_reused; /* of FILES */
-	int64_t shared_bytes; /* of the files that were not there yet */
+	int64_t copied_bytes; /* of files that were not there yet: written by the checkpoint */
+	int64_t linked_bytes; /* the same, written by their backend anyhow */
 	int64_t duration_ns; /* of writing: behind pause and thaw */
 	int64_t pause_ns;
 	int64_t thaw_ns;

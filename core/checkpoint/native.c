@@ -68,7 +68,7 @@ static int32_t take_file(const struct coordinator_config *config, struct checkpo
 	AUTO(free_memory) char *path = NULL;
 	struct file_meta *file = NULL;
 	sb_error *err = &result->error;
-	bool reused = false;
+	enum shared_how how;
 
 	if (asprintf(&path, "%s/%s", dir, name) < 0) {
 		path = NULL;
@@ -76,12 +76,14 @@ static int32_t take_file(const struct coordinator_config *config, struct checkpo
 	}
 	TRY(add_file(&cut->meta, backend->name, name, &file, err));
 	TRY(shared_put(&config->store->shared, path, component_files(backend->component)->is_immutable(name) != 0, file,
-		       &reused, err));
+		       &how, err));
 	result->files++;
-	if (reused)
+	if (how == SHARED_REUSED)
 		result->files_reused++;
+	else if (how == SHARED_LINKED)
+		result->linked_bytes += file->bytes;
 	else
-		result->shared_bytes += file->bytes;
+		result->copied_bytes += file->bytes;
 	return SB_OK;
 }
 

@@ -218,18 +218,20 @@ static int32_t look_for(struct shared *shared, const char *target, const struct 
 }
 
 /* The temporary at tmp, durable, gets its name, unless the content is there already. */
-static int32_t adopt(struct shared *shared, const char *tmp, const struct file_meta *file, bool *ret_reused,
+static int32_t adopt(struct shared *shared, const char *tmp, const struct file_meta *file, enum shared_how *ret_how,
 		     sb_error *err)
 {
 	AUTO(free_memory) char *target = shared_path(shared->dir, file->sha256);
+	bool there;
 
 	if (!target)
 		return error_no_memory(err);
-	TRY(look_for(shared, target, file, ret_reused, err));
-	return *ret_reused ? SB_OK : io_rename_new(shared->io, tmp, target, err);
+	TRY(look_for(shared, target, file, &there, err));
+	*ret_how = there ? SHARED_REUSED : SHARED_COPIED;
+	return there ? SB_OK : io_rename_new(shared->io, tmp, target, err);
 }
 
-static int32_t put_copy(struct shared *shared, const char *path, struct file_meta *file, bool *ret_reused,
+static int32_t put_copy(struct shared *shared, const char *path, struct file_meta *file, enum shared_how *ret_how,
 			sb_error *err)
 {
 	AUTO(free_memory) char *tmp = NULL;
@@ -242,7 +244,7 @@ static int32_t put_copy(struct shared *shared, const char *path, struct file_met
 	if (!tmp)
 		return error_no_memory(err);
 	TRY(copy_file(shared->io, path, tmp, true, &file->bytes, file->sha256, err));
-	status = adopt(shared, tmp, file, ret_reused, err);
+	status = adopt(shared, tmp, file, ret_how, err);
 	io_unlink(shared->io, tmp, &ignored); /* when it is not swept now, it is later */
 	return status;
 }
@@ -260,22 +262,24 @@ static int32_t link_new(struct shared *shared, const char *path, const char *tar
 	return status;
 }
 
-static int32_t put_link(struct shared *shared, const char *path, struct file_meta *file, bool *ret_reused,
+static int32_t put_link(struct shared *shared, const char *path, struct file_meta *file, enum shared_how *ret_how,
 			sb_error *err)
 {
 	AUTO(free_memory) char *target = NULL;
 	int32_t status;
+	bool there;
 
 	TRY(hash_file(shared->io, path, file->sha256, err));
 	target = shared_path(shared->dir, file->sha256);
 	if (!target)
 		return error_no_memory(err);
-	TRY(look_for(shared, target, file, ret_reused, err));
-	if (*ret_reused)
+	TRY(look_for(shared, target, file, &there, err));
+	*ret_how = there ? SHARED_REUSED : SHARED_LINKED;
+	if (there)
 		return SB_OK;
 	status = link_new(shared, path, target, err);
 	if (status != SB_OK && is_not_linkable(err))
-		return put_copy(shared, path, file, ret_reused, err);
+		return put_copy(shared, path, file, ret_how, err);
 	return status;
 }
 
@@ -303,12 +307,12 @@ static int32_t reuse(struct shared *shared, const struct shared_known *identity,
 }
 
 int32_t shared_put(struct shared *shared, const char *path, bool immutable, struct file_meta *ret_file,
-		   bool *ret_reused, sb_error *err)
+		   enum shared_how *ret_how, sb_error *err)
 {
 	AUTO(free_memory) char *dir = shared_path(shared->dir, "");
 	struct shared_known identity;
 	struct stat st;
-	bool exists;
+	bool exists, known;
 
 	if (!dir)
 		return error_no_memory(err);
@@ -321,10 +325,11 @@ int32_t shared_put(struct shared *shared, const char *path, bool immutable, stru
 	ret_file->bytes = st.st_size;
 	TRY(io_mkdir_p(shared->io, dir, err));
 	if (!immutable)
-		return put_copy(shared, path, ret_file, ret_reused, err);
-	TRY(reuse(shared, &identity, ret_file, ret_reused, err));
-	if (!*ret_reused)
-		TRY(put_link(shared, path, ret_file, ret_reused, err));
+		return put_copy(shared, path, ret_file, ret_how, err);
+	TRY(reuse(shared, &identity, ret_file, &known, err));
+	*ret_how = SHARED_REUSED;
+	if (!known)
+		TRY(put_link(shared, path, ret_file, ret_how, err));
 	memcpy(identity.sha256, ret_file->sha256, sizeof(identity.sha256));
 	return add(&shared->next, &shared->next_count, &shared->next_cap, &identity, err);
 }

@@ -35,9 +35,12 @@ void shared_done(struct shared *shared);
 /* Around the files of one checkpoint. commit: it is there, so its files are the known ones from now on. */
 void shared_begin(struct shared *shared);
 void shared_commit(struct shared *shared);
+/* How a file got there: it was there, its backend had written it anyhow, or it was written once more. */
+enum shared_how { SHARED_REUSED, SHARED_LINKED, SHARED_COPIED };
+
 /* Puts one file there and fsyncs it if it is new; fills bytes and sha256 of ret_file. */
 int32_t shared_put(struct shared *shared, const char *path, bool immutable, struct file_meta *ret_file,
-		   bool *ret_reused, sb_error *err);
+		   enum shared_how *ret_how, sb_error *err);
 /* Behind the last put: makes the names durable. */
 int32_t shared_sync(struct shared *shared, sb_error *err);
 

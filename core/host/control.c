@@ -88,7 +88,7 @@ static void request_checkpoint(struct control *c)
 	pipeline_request_checkpoint(c->job->pipeline);
 }
 
-/* bytes is what was written: the file, and what is new in shared/. */
+/* bytes is what was written: the file, and what was copied to shared/. What was linked there, the backend had written anyhow. */
 static void log_checkpoint(const struct control *c, const struct checkpoint_result *result)
 {
 	static const char *const kinds[] = {[CUT_ENTRIES] = "full", [CUT_CHANGES] = "delta", [CUT_FILES] = "files"};
@@ -100,7 +100,8 @@ static void log_checkpoint(const struct control *c, const struct checkpoint_resu
 	if (result->mode == CUT_FILES)
 		LOG(log, SB_LOG_INFO, "Checkpoint created", LOG_S("id", result->id), LOG_S("kind", kinds[result->mode]),
 		    LOG_I("files", result->files), LOG_I("files_reused", result->files_reused),
-		    LOG_I("bytes", result->file_bytes + result->shared_bytes), LOG_F("pause_ms", pause_ms, 3),
+		    LOG_I("bytes", result->file_bytes + result->copied_bytes),
+		    LOG_I("bytes_linked", result->linked_bytes), LOG_F("pause_ms", pause_ms, 3),
 		    LOG_I("thaw_ms", thaw_ms), LOG_I("duration_ms", duration_ms));
 	else
 		LOG(log, SB_LOG_INFO, "Checkpoint created", LOG_S("id", result->id), LOG_S("kind", kinds[result->mode]),
