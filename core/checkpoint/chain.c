@@ -64,8 +64,10 @@ static int32_t open_parent(struct checkpoint_store *store, const struct checkpoi
 	if (!chain_fits(checkpoint_reader_meta(reader), child))
 		status = error_set(err, SB_ERR_CORRUPT, "%s needs %s, which is not the checkpoint that it was",
 				   child->id, child->parent);
-	else if (digest)
+	else if (digest) {
+		checkpoint_reader_watch(reader, store->watch);
 		status = checkpoint_reader_verify_digest(reader, err);
+	}
 	if (status != SB_OK) {
 		checkpoint_reader_close(reader);
 		return status;

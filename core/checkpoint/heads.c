@@ -73,7 +73,7 @@ static int32_t read_head(struct checkpoint_heads *heads, uint64_t i, struct chec
 	TRY(open_reader(store, heads->refs[i].id, &reader, err));
 	meta = checkpoint_reader_meta(reader);
 	memccpy(head->parent, meta->parent ? meta->parent : "", 0, sizeof(head->parent));
-	status = shared_check(store->io, store->dir, meta, false, err);
+	status = shared_check(store->io, store->dir, meta, false, NULL, err);
 	if (status == SB_OK)
 		status = check_parent(store, meta, err);
 	checkpoint_reader_close(reader);

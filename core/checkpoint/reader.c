@@ -109,6 +109,7 @@ static int32_t compute_digest(struct checkpoint_reader *reader, char ret_hex[CHE
 	do {
 		TRY(file_source_fill(&source, &piece, err));
 		sha256_update(&sha256, piece.len, piece.ptr);
+		watch_checked(reader->watch, piece.len);
 	} while (piece.len);
 	sha256_digest(&sha256, sizeof(digest), digest);
 	hex_append(&hex, slice_of(digest, sizeof(digest)));
@@ -133,6 +134,11 @@ void checkpoint_reader_rewind(struct checkpoint_reader *reader)
 {
 	item_stream_free(TAKE(reader->items));
 	reader->failure.code = SB_OK;
+}
+
+void checkpoint_reader_watch(struct checkpoint_reader *reader, const struct checkpoint_watch *watch)
+{
+	reader->watch = watch;
 }
 
 int32_t checkpoint_reader_verify_digest(struct checkpoint_reader *reader, sb_error *err)
@@ -269,15 +275,16 @@ static int32_t verify_files(struct checkpoint_reader *reader, sb_error *err)
 
 	if (!dir)
 		return error_no_memory(err);
-	return shared_check(reader->io, dir, &reader->meta, true, err);
+	return shared_check(reader->io, dir, &reader->meta, true, reader->watch, err);
 }
 
-int32_t checkpoint_verify(struct io *io, const char *path, sb_error *err)
+int32_t checkpoint_verify(struct io *io, const char *path, const struct checkpoint_watch *watch, sb_error *err)
 {
 	struct checkpoint_reader *reader;
 	int32_t status;
 
 	TRY(checkpoint_reader_open(io, path, &reader, err));
+	checkpoint_reader_watch(reader, watch);
 	status = checkpoint_reader_verify_digest(reader, err);
 	if (status == SB_OK)
 		status = read_all_items(reader, err);

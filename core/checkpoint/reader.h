@@ -6,6 +6,7 @@
 #define CHECKPOINT_READER_H
 
 #include "checkpoint/metadata.h"
+#include "checkpoint/watch.h"
 #include "io/io.h"
 
 struct checkpoint_reader;
@@ -19,6 +20,9 @@ int32_t checkpoint_reader_open(struct io *io, const char *path, struct checkpoin
 void checkpoint_reader_close(struct checkpoint_reader *reader);
 const struct checkpoint_meta *checkpoint_reader_meta(const struct checkpoint_reader *reader);
 const struct checkpoint_totals *checkpoint_reader_totals(const struct checkpoint_reader *reader);
+
+/* Told while the digest is checked; borrowed. */
+void checkpoint_reader_watch(struct checkpoint_reader *reader, const struct checkpoint_watch *watch);
 
 /* Reads every byte of the file and compares the digest; then rewinds to the beginning of StateData. */
 int32_t checkpoint_reader_verify_digest(struct checkpoint_reader *reader, sb_error *err);
@@ -50,7 +54,7 @@ struct checkpoint_item {
 int32_t checkpoint_reader_next(struct checkpoint_reader *reader, struct checkpoint_item *ret_item, sb_error *err);
 
 /* Opens, checks the digest, reads all items, and hashes the files in shared/ beside it: what "verify" means, but for the
- * parents. */
-int32_t checkpoint_verify(struct io *io, const char *path, sb_error *err);
+ * parents. watch may be NULL. */
+int32_t checkpoint_verify(struct io *io, const char *path, const struct checkpoint_watch *watch, sb_error *err);
 
 #endif

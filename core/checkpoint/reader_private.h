@@ -44,6 +44,7 @@ struct item_stream {
 
 struct checkpoint_reader {
 	struct io *io;
+	const struct checkpoint_watch *watch; /* NULL: none */
 	char *path;
 	char *subject; /* "checkpoint file <path>" */
 	char *envelope_subject; /* "StateData of checkpoint file <path>" */

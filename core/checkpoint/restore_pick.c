@@ -23,7 +23,7 @@ static int32_t check_needs(struct checkpoint_store *store, const struct checkpoi
 
 	TRY(chain_open(store, meta, true, parents, &count, err));
 	chain_close(parents, count);
-	return shared_check(store->io, store->dir, meta, !store->trust_files, err);
+	return shared_check(store->io, store->dir, meta, !store->trust_files, store->watch, err);
 }
 
 static int32_t open_verified(struct checkpoint_store *store, const char *id, struct checkpoint_reader **ret_reader,
@@ -36,6 +36,7 @@ static int32_t open_verified(struct checkpoint_store *store, const char *id, str
 	if (!path)
 		return error_no_memory(err);
 	TRY(checkpoint_reader_open(store->io, path, &reader, err));
+	checkpoint_reader_watch(reader, store->watch);
 	status = checkpoint_reader_verify_digest(reader, err);
 	if (status == SB_OK)
 		status = check_needs(store, checkpoint_reader_meta(reader), err);
@@ -107,7 +108,7 @@ static int32_t verify_item(struct checkpoint_store *store, const char *id, sb_er
 {
 	AUTO(free_memory) char *path = checkpoint_store_path(store, id);
 
-	return path ? checkpoint_verify(store->io, path, err) : error_no_memory(err);
+	return path ? checkpoint_verify(store->io, path, store->watch, err) : error_no_memory(err);
 }
 
 int32_t checkpoint_store_verify(struct checkpoint_store *store, const char *id, sb_error *err)

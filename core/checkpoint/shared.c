@@ -103,7 +103,8 @@ static int32_t open_regular(struct io *io, const char *path, int *ret_fd, struct
 	return SB_OK;
 }
 
-static int32_t hash_fd(struct io *io, int fd, const char *path, char ret_hex[CHECKPOINT_SHA256_HEX + 1], sb_error *err)
+static int32_t hash_fd(struct io *io, int fd, const char *path, const struct checkpoint_watch *watch,
+		       char ret_hex[CHECKPOINT_SHA256_HEX + 1], sb_error *err)
 {
 	AUTO(free_memory) uint8_t *bytes = malloc(READ_BYTES);
 	AUTO(buffer_done) struct buffer hex = BUFFER_INIT;
@@ -117,6 +118,7 @@ static int32_t hash_fd(struct io *io, int fd, const char *path, char ret_hex[CHE
 	do {
 		TRY(io_read(io, fd, bytes, READ_BYTES, &n, path, err));
 		sha256_update(&sha256, n, bytes);
+		watch_checked(watch, n);
 	} while (n);
 	sha256_digest(&sha256, sizeof(digest), digest);
 	hex_append(&hex, slice_of(digest, sizeof(digest)));
@@ -126,14 +128,15 @@ static int32_t hash_fd(struct io *io, int fd, const char *path, char ret_hex[CHE
 	return SB_OK;
 }
 
-static int32_t hash_file(struct io *io, const char *path, char ret_hex[CHECKPOINT_SHA256_HEX + 1], sb_error *err)
+static int32_t hash_file(struct io *io, const char *path, const struct checkpoint_watch *watch,
+			 char ret_hex[CHECKPOINT_SHA256_HEX + 1], sb_error *err)
 {
 	struct stat st;
 	int32_t status;
 	int fd;
 
 	TRY(open_regular(io, path, &fd, &st, err));
-	status = hash_fd(io, fd, path, ret_hex, err);
+	status = hash_fd(io, fd, path, watch, ret_hex, err);
 	io_close(io, fd);
 	return status;
 }
@@ -210,7 +213,7 @@ static int32_t look_for(struct shared *shared, const char *target, const struct 
 	if (!*ret_there)
 		return SB_OK;
 	if (S_ISREG(st.st_mode) && st.st_size == file->bytes)
-		TRY(hash_file(shared->io, target, hex, err));
+		TRY(hash_file(shared->io, target, NULL, hex, err));
 	if (strcmp(hex, file->sha256) == 0)
 		return sync_file(shared->io, target, err);
 	*ret_there = false;
@@ -269,7 +272,7 @@ static int32_t put_link(struct shared *shared, const char *path, struct file_met
 	int32_t status;
 	bool there;
 
-	TRY(hash_file(shared->io, path, file->sha256, err));
+	TRY(hash_file(shared->io, path, NULL, file->sha256, err));
 	target = shared_path(shared->dir, file->sha256);
 	if (!target)
 		return error_no_memory(err);
@@ -377,7 +380,7 @@ int32_t shared_take(struct io *io, const char *dir, const struct file_meta *file
 }
 
 static int32_t check_one(struct io *io, const char *dir, const char *id, const struct file_meta *file, bool hash,
-			 sb_error *err)
+			 const struct checkpoint_watch *watch, sb_error *err)
 {
 	AUTO(free_memory) char *path = shared_path(dir, file->sha256);
 	char hex[CHECKPOINT_SHA256_HEX + 1];
@@ -395,16 +398,17 @@ static int32_t check_one(struct io *io, const char *dir, const char *id, const s
 				 id, file->name, file->snapshot, file->bytes, path);
 	if (!hash)
 		return SB_OK;
-	TRY(hash_file(io, path, hex, err));
+	TRY(hash_file(io, path, watch, hex, err));
 	if (strcmp(hex, file->sha256) != 0)
 		return error_set(err, SB_ERR_CORRUPT, "%s is damaged: its file %s of %s has another content (%s)", id,
 				 file->name, file->snapshot, path);
 	return SB_OK;
 }
 
-int32_t shared_check(struct io *io, const char *dir, const struct checkpoint_meta *meta, bool hash, sb_error *err)
+int32_t shared_check(struct io *io, const char *dir, const struct checkpoint_meta *meta, bool hash,
+		     const struct checkpoint_watch *watch, sb_error *err)
 {
 	for (uint64_t i = 0; i < meta->file_count; i++)
-		TRY(check_one(io, dir, meta->id, &meta->files[i], hash, err));
+		TRY(check_one(io, dir, meta->id, &meta->files[i], hash, watch, err));
 	return SB_OK;
 }

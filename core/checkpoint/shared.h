@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "checkpoint/metadata.h"
+#include "checkpoint/watch.h"
 #include "io/io.h"
 
 /* A file whose content's hash is known, and which lay durable in shared/ when that was noted. While it is not written
@@ -50,7 +51,8 @@ int32_t shared_know(struct shared *shared, const char *path, const char *sha256,
 /* Puts a file from shared/ to path, which is not there yet: linked if it may be, else copied. */
 int32_t shared_take(struct io *io, const char *dir, const struct file_meta *file, bool link, const char *path,
 		    sb_error *err);
-/* SB_ERR_CORRUPT when one of meta's files is missing, has another size or, with hash, another content. */
-int32_t shared_check(struct io *io, const char *dir, const struct checkpoint_meta *meta, bool hash, sb_error *err);
+/* SB_ERR_CORRUPT when one of meta's files is missing, has another size or, with hash, another content. watch may be NULL. */
+int32_t shared_check(struct io *io, const char *dir, const struct checkpoint_meta *meta, bool hash,
+		     const struct checkpoint_watch *watch, sb_error *err);
 
 #endif

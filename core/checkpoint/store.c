@@ -222,6 +222,11 @@ void checkpoint_store_trust_files(struct checkpoint_store *store, bool trust)
 	store->trust_files = trust;
 }
 
+void checkpoint_store_watch(struct checkpoint_store *store, const struct checkpoint_watch *watch)
+{
+	store->watch = watch;
+}
+
 int32_t checkpoint_store_take_file(struct checkpoint_store *store, const struct file_meta *file, bool link, bool know,
 				   const char *path, sb_error *err)
 {

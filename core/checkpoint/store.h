@@ -74,6 +74,9 @@ int32_t checkpoint_store_abandon_others(struct checkpoint_store *store, const ch
 /* Whether open_newest hashes the files of native checkpoints (the default) or looks only whether they are there and have their sizes. */
 void checkpoint_store_trust_files(struct checkpoint_store *store, bool trust);
 
+/* Told while checkpoints are verified, before a restore or by checkpoint_store_verify; borrowed. NULL: nobody is. */
+void checkpoint_store_watch(struct checkpoint_store *store, const struct checkpoint_watch *watch);
+
 /* Digest, items, files and all parents of one checkpoint. */
 int32_t checkpoint_store_verify(struct checkpoint_store *store, const char *id, sb_error *err);
 

@@ -13,6 +13,7 @@ struct checkpoint_store {
 	int lock_fd; /* -1: not locked */
 	uint64_t last_number; /* of the ids handed out */
 	struct shared shared;
+	const struct checkpoint_watch *watch; /* NULL: none */
 	bool trust_files; /* a restore does not hash files */
 };
 

@@ -7,7 +7,7 @@ int32_t checkpoint_check_whole(struct tool *tool, struct checkpoint_heads *heads
 			       sb_error *err)
 {
 	TRY(checkpoint_heads_check(heads, i, ret_links, err));
-	tool_progress(tool, heads->refs[i].id, 0, 0);
+	tool_begin_check(tool, heads->refs[i].id);
 	return checkpoint_store_verify(heads->store, heads->refs[i].id, err);
 }
 

@@ -215,7 +215,8 @@ static int32_t open_file(struct tool *tool, const char *file, struct checkpoint_
 	int32_t status;
 
 	TRY(checkpoint_reader_open(&tool->io, file, &reader, err));
-	tool_progress(tool, "checking the digest", 0, 0);
+	tool_begin_check(tool, file);
+	checkpoint_reader_watch(reader, &tool->watch);
 	status = checkpoint_reader_verify_digest(reader, err);
 	if (status == SB_OK && checkpoint_reader_meta(reader)->kind != CHECKPOINT_FULL)
 		status = error_set(

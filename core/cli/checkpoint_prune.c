@@ -73,7 +73,7 @@ static int32_t check_that_one_is_good(struct tool *tool, struct checkpoint_store
 
 		if (!file->id[0] || !file->stays)
 			continue;
-		tool_progress(tool, file->id, 0, 0);
+		tool_begin_check(tool, file->id);
 		if (checkpoint_store_verify(store, file->id, &problem) == SB_OK)
 			return SB_OK;
 	}

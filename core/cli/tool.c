@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/nearest.h"
 #include "base/slice.h"
+#include "cli/show.h"
 
 #define PRINT_BYTES ((size_t)256 << 10)
 #define PROGRESS_NS INT64_C(200000000)
@@ -45,6 +46,20 @@ static int no_command(const char *group, const struct tool_command *commands, si
 	return cli_complain(EXIT_USAGE, "sbhost %s: there is no command %s; see sbhost %s --help", group, name, group);
 }
 
+static void show_checked(void *context, uint64_t bytes)
+{
+	struct tool *tool = context;
+	AUTO(buffer_done) struct buffer doing = BUFFER_INIT;
+
+	tool->checked_bytes += bytes;
+	if (!tool->err_is_terminal)
+		return;
+	buffer_printf(&doing, "verifying %s  ", tool->checked);
+	show_size(&doing, tool->checked_bytes);
+	if (buffer_text(&doing))
+		tool_progress(tool, (char *)doing.data, 0, 0);
+}
+
 static void init(struct tool *tool)
 {
 	clock_init_system(&tool->clock);
@@ -56,6 +71,8 @@ static void init(struct tool *tool)
 	tool->default_plugin_dir = cli_default_plugin_dir();
 	tool->plugin_dir = tool->default_plugin_dir ? tool->default_plugin_dir : "plugins";
 	tool->checkpoint_dir = "./checkpoints";
+	tool->watch = (struct checkpoint_watch){.checked = show_checked, .context = tool};
+	tool->checked = "checkpoints";
 	tool->limit = UINT64_MAX;
 	tool->samples = 3;
 	tool->keep = 5;

@@ -94,6 +94,9 @@ struct tool {
 	struct buffer out;
 	bool out_is_terminal, err_is_terminal;
 	bool progress_shown;
+	struct checkpoint_watch watch; /* shows how far a verification is */
+	const char *checked; /* what is being verified */
+	uint64_t checked_bytes;
 	int64_t progress_ns; /* when it was last drawn */
 	char *default_plugin_dir;
 	sb_error err; /* of the parser, and at any command's disposal */
@@ -123,6 +126,9 @@ void tool_progress(struct tool *tool, const char *doing, uint64_t done, uint64_t
 void tool_progress_clear(struct tool *tool);
 
 /* --- tool_source.c: opening checkpoints -------------------------------------------- */
+
+/* Names what is verified from here on, for progress. Borrowed. */
+void tool_begin_check(struct tool *tool, const char *what);
 
 /* The content of one checkpoint, being read. */
 struct tool_source {

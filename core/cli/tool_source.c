@@ -14,7 +14,14 @@ int tool_open_store(struct tool *tool, struct checkpoint_store **ret_store)
 
 	if (checkpoint_store_open(&tool->io, &tool->log, tool->checkpoint_dir, false, false, ret_store, &err) != SB_OK)
 		return tool_fail(tool, EXIT_BAD_CONFIG, &err);
+	checkpoint_store_watch(*ret_store, &tool->watch);
 	return EXIT_DONE;
+}
+
+void tool_begin_check(struct tool *tool, const char *what)
+{
+	tool->checked = what;
+	tool->checked_bytes = 0;
 }
 
 int tool_source_open_reader(struct tool *tool, struct checkpoint_store *store, struct checkpoint_reader *reader,

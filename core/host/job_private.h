@@ -40,6 +40,7 @@ struct job {
 	struct checkpoint_reader *checkpoint; /* being restored, or NULL on a fresh start */
 	bool native; /* its files are taken over as they are */
 	bool checkpoint_damaged; /* found so while its entries were read */
+	int64_t verify_ns; /* how long it took to find the checkpoint good */
 	uint64_t restored_events;
 	char restored_id[CHECKPOINT_ID_BYTES];
 	struct pipeline *pipeline;

@@ -129,11 +129,44 @@ static int32_t open_checkpoint(struct job *job, sb_error *err)
 	return status;
 }
 
+/* Large checkpoints take their time: SHA-256 does a gigabyte or two a second, and a disk often less. */
+struct verifying {
+	const struct job_config *config;
+	uint64_t bytes;
+	int64_t next_line_ns;
+};
+
+static void show_verifying(void *context, uint64_t bytes)
+{
+	struct verifying *verifying = context;
+	const int64_t now_ns = clock_monotonic_ns(verifying->config->clock);
+
+	verifying->bytes += bytes;
+	if (now_ns < verifying->next_line_ns)
+		return;
+	verifying->next_line_ns = now_ns + PROGRESS_NS;
+	LOG(verifying->config->log, SB_LOG_INFO, "Verifying checkpoints", LOG_I("bytes", verifying->bytes));
+}
+
+static int32_t open_watched(struct job *job, sb_error *err)
+{
+	const int64_t begin_ns = clock_monotonic_ns(job->config->clock);
+	struct verifying verifying = {.config = job->config, .next_line_ns = begin_ns + PROGRESS_NS};
+	const struct checkpoint_watch watch = {.checked = show_verifying, .context = &verifying};
+	int32_t status;
+
+	checkpoint_store_watch(job->store, &watch);
+	status = open_checkpoint(job, err);
+	checkpoint_store_watch(job->store, NULL);
+	job->verify_ns = clock_monotonic_ns(job->config->clock) - begin_ns;
+	return status;
+}
+
 int32_t restore_choose(struct job *job, sb_error *err)
 {
 	if (job->config->restore == RESTORE_NONE)
 		return SB_OK;
-	TRY(open_checkpoint(job, err));
+	TRY(open_watched(job, err));
 	return job->checkpoint ? check_config(job, err) : SB_OK;
 }
 
@@ -247,21 +280,23 @@ static int32_t slice_providers(struct job_task *task, sb_error *err)
 
 struct loading {
 	struct checkpoint_contents *contents; /* NULL: the files have been taken over, and only providers are wanted */
-	uint64_t entries;
+	uint64_t entries, bytes; /* of keys and values */
 	int64_t next_line_ns;
 };
 
-static void show_progress(const struct job *job, struct loading *loading)
+static void show_progress(const struct job *job, struct loading *loading, const struct checkpoint_item *item)
 {
 	int64_t now_ns;
 
+	loading->bytes += item->user_part.len + item->value.len;
 	if (++loading->entries % PROGRESS_ENTRIES)
 		return;
 	now_ns = clock_monotonic_ns(job->config->clock);
 	if (now_ns < loading->next_line_ns)
 		return;
 	loading->next_line_ns = now_ns + PROGRESS_NS;
-	LOG(job->config->log, SB_LOG_INFO, "Restoring", LOG_I("entries", loading->entries));
+	LOG(job->config->log, SB_LOG_INFO, "Restoring", LOG_I("entries", loading->entries),
+	    LOG_I("bytes", loading->bytes));
 }
 
 static int32_t next_item(struct job *job, struct loading *loading, struct checkpoint_item *ret_item, sb_error *err)
@@ -287,7 +322,7 @@ static int32_t load_items(struct job *job, struct loading *loading, struct load 
 			TRY(keep_provider(job, &item, err));
 		if (item.kind == ITEM_ENTRY) {
 			TRY(load_migrated(job, loads, &item, err));
-			show_progress(job, loading);
+			show_progress(job, loading, &item);
 		}
 	} while (item.kind != ITEM_END);
 	for (uint32_t i = 0; i < tasks; i++) {
@@ -381,17 +416,19 @@ static void log_restored(const struct job *job, const struct loading *loading, i
 {
 	const struct checkpoint_meta *meta = checkpoint_reader_meta(job->checkpoint);
 	const int64_t duration_ms = (clock_monotonic_ns(job->config->clock) - begin_ns) / 1000000;
+	const int64_t verify_ms = job->verify_ns / 1000000;
 	int64_t bytes = 0;
 
 	for (uint64_t i = 0; i < meta->file_count; i++)
 		bytes += meta->files[i].bytes;
 	if (job->native)
 		LOG(job->config->log, SB_LOG_INFO, "Successfully restored from checkpoint",
-		    LOG_I("files", meta->file_count), LOG_I("bytes", bytes), LOG_I("duration_ms", duration_ms));
+		    LOG_I("files", meta->file_count), LOG_I("bytes", bytes), LOG_I("verify_ms", verify_ms),
+		    LOG_I("duration_ms", duration_ms));
 	else
 		LOG(job->config->log, SB_LOG_INFO, "Successfully restored from checkpoint",
-		    LOG_I("entries", loading->entries), LOG_I("depth", meta->depth), LOG_I("files", meta->file_count),
-		    LOG_I("duration_ms", duration_ms));
+		    LOG_I("entries", loading->entries), LOG_I("bytes", loading->bytes), LOG_I("depth", meta->depth),
+		    LOG_I("files", meta->file_count), LOG_I("verify_ms", verify_ms), LOG_I("duration_ms", duration_ms));
 }
 
 int32_t restore_state(struct job *job, sb_error *err)

@@ -47,7 +47,7 @@ static void expect_same(void)
 	sb_error err = ERROR_INIT;
 
 	cr_assert_eq(fixture_compare(&io, path, &fixture, &err), SB_OK, "%s", err.message);
-	cr_assert_eq(checkpoint_verify(&io, path, &err), SB_OK, "%s", err.message);
+	cr_assert_eq(checkpoint_verify(&io, path, NULL, &err), SB_OK, "%s", err.message);
 }
 
 Test(checkpoint_format, what_is_written_is_read_under_every_codec)
@@ -278,7 +278,7 @@ static void expect_refused(const uint8_t *bytes, size_t len, const char *how, si
 	int32_t status;
 
 	file_write(path, bytes, len);
-	status = checkpoint_verify(&io, path, &err);
+	status = checkpoint_verify(&io, path, NULL, &err);
 	cr_assert_eq(status, SB_ERR_CORRUPT, "%s at %zu gave %d: %s", how, where, status, err.message);
 	cr_assert(strstr(err.message, path), "%s", err.message);
 	if (checkpoint_reader_open(&io, path, &reader, &err) == SB_OK) {
@@ -395,7 +395,7 @@ Test(checkpoint_format, a_right_digest_over_wrong_content_helps_nobody)
 	for (size_t i = 0; i < sizeof(forgeries) / sizeof(forgeries[0]); i++) {
 		forged_len = replace_and_seal(bytes, len, forgeries[i].from, forgeries[i].to, forged);
 		file_write(path, forged, forged_len);
-		cr_assert_eq(checkpoint_verify(&io, path, &err), SB_ERR_CORRUPT, "%s taken", forgeries[i].to);
+		cr_assert_eq(checkpoint_verify(&io, path, NULL, &err), SB_ERR_CORRUPT, "%s taken", forgeries[i].to);
 	}
 	free(forged);
 	free(bytes);
@@ -430,10 +430,10 @@ Test(checkpoint_format, an_exported_file_may_have_any_name_but_not_another_check
 	write_fixture(CODEC_NONE, NULL);
 	snprintf(other, sizeof(other), "%s/backup.json", dir);
 	cr_assert_eq(rename(path, other), 0);
-	cr_assert_eq(checkpoint_verify(&io, other, &err), SB_OK);
+	cr_assert_eq(checkpoint_verify(&io, other, NULL, &err), SB_OK);
 	snprintf(path, sizeof(path), "%s/checkpoint-5.json", dir);
 	cr_assert_eq(rename(other, path), 0);
-	cr_assert_eq(checkpoint_verify(&io, path, &err), SB_ERR_CORRUPT);
+	cr_assert_eq(checkpoint_verify(&io, path, NULL, &err), SB_ERR_CORRUPT);
 }
 
 Test(checkpoint_format, what_is_no_regular_file_is_refused_without_waiting)
@@ -442,7 +442,7 @@ Test(checkpoint_format, what_is_no_regular_file_is_refused_without_waiting)
 
 	fixture_init(&fixture, NUMBER, 1, 0);
 	cr_assert_eq(mkfifo(path, 0600), 0);
-	cr_assert_eq(checkpoint_verify(&io, path, &err), SB_ERR_CORRUPT);
+	cr_assert_eq(checkpoint_verify(&io, path, NULL, &err), SB_ERR_CORRUPT);
 }
 
 static long peak_kib(void)
