@@ -129,13 +129,33 @@ static void set_tables(struct sb_backend *backend)
 	rocksdb_block_based_options_destroy(tables);
 }
 
+/* Runs of like size are merged once eight of them have come together, so an entry is written again about as often as the
+ * state is eight times larger than what a checkpoint adds: a few times. With levels every fourth flush meets the whole state,
+ * or a tenth of it in every level. The price is space, and more Bloom filters to ask. */
+static void set_style(struct sb_backend *backend)
+{
+	rocksdb_universal_compaction_options_t *universal = rocksdb_universal_compaction_options_create();
+	rocksdb_options_t *options = backend->engine.options;
+	int64_t style = setting(backend, OPTION_COMPACTION_STYLE);
+	int64_t trigger = setting(backend, OPTION_COMPACTION_TRIGGER);
+
+	if (trigger == 0)
+		trigger = style == COMPACTION_UNIVERSAL ? 8 : 4;
+	rocksdb_options_set_compaction_style(options, compaction_codes[style]);
+	rocksdb_options_set_level0_file_num_compaction_trigger(options, (int)trigger);
+	rocksdb_universal_compaction_options_set_max_size_amplification_percent(
+		universal, (int)setting(backend, OPTION_UNIVERSAL_MAX_SIZE_AMPLIFICATION));
+	rocksdb_options_set_universal_compaction_options(options, universal);
+	rocksdb_universal_compaction_options_destroy(universal);
+}
+
 static void set_compaction(struct sb_backend *backend)
 {
 	rocksdb_options_t *options = backend->engine.options;
 	int64_t rate = setting(backend, OPTION_RATE_LIMIT);
 
 	rocksdb_options_set_compression(options, compression_codes[setting(backend, OPTION_COMPRESSION)]);
-	rocksdb_options_set_compaction_style(options, compaction_codes[setting(backend, OPTION_COMPACTION_STYLE)]);
+	set_style(backend);
 	rocksdb_options_set_level_compaction_dynamic_level_bytes(
 		options, setting(backend, OPTION_LEVEL_COMPACTION_DYNAMIC_LEVEL_BYTES) != 0);
 	rocksdb_options_set_target_file_size_base(options, (uint64_t)setting(backend, OPTION_TARGET_FILE_SIZE));

@@ -29,7 +29,7 @@
 static const char *const presets[] = {"balanced", "low-latency", "high-throughput", "large-state", NULL};
 static const char *const compressions[] = {"none", "snappy", "lz4", "zstd", NULL};
 static const char *const memtables[] = {"skiplist", "hash-linkedlist", NULL};
-static const char *const compaction_styles[] = {"level", "universal", NULL};
+static const char *const compaction_styles[] = {"universal", "level", NULL};
 
 #define PRESET_COUNT 4
 
@@ -100,10 +100,20 @@ static const sb_option declared[OPTION_COUNT] = {
 	[OPTION_TARGET_FILE_SIZE] =
 		OPTION(SB_OPTION_SIZE, "target_file_size", "64MiB", "Size at which a compaction begins the next file.",
 		       RANGE(64 * KIB, 64 * GIB, "bytes")),
-	[OPTION_COMPACTION_STYLE] =
-		OPTION(SB_OPTION_CHOICE, "compaction_style", "level",
-		       "level keeps the space small, universal writes less and needs up to twice the space.",
-		       .choices = compaction_styles),
+	[OPTION_COMPACTION_STYLE] = OPTION(
+		SB_OPTION_CHOICE, "compaction_style", "universal",
+		"universal writes less, so checkpoints cost what changed, and needs up to three times the space; "
+		"level keeps the space small.",
+		.choices = compaction_styles),
+	[OPTION_COMPACTION_TRIGGER] =
+		OPTION(SB_OPTION_I64, "compaction_trigger", "0",
+		       "Files of level 0, or with universal sorted runs, that start a compaction; 0: 8 with "
+		       "universal, 4 with level.",
+		       RANGE(0, 64, NULL)),
+	[OPTION_UNIVERSAL_MAX_SIZE_AMPLIFICATION] =
+		OPTION(SB_OPTION_I64, "universal_max_size_amplification", "200",
+		       "Share of the oldest run that all younger ones may reach before universal merges them all.",
+		       RANGE(10, 10000, "percent")),
 	[OPTION_LEVEL_COMPACTION_DYNAMIC_LEVEL_BYTES] =
 		OPTION(SB_OPTION_BOOL, "level_compaction_dynamic_level_bytes", "true",
 		       "Fit the sizes of the levels to the last one, which saves space.", .unit = NULL),
@@ -141,6 +151,8 @@ const sb_option *const options_declared[OPTION_COUNT] = {
 	&declared[OPTION_MAX_OPEN_FILES],
 	&declared[OPTION_TARGET_FILE_SIZE],
 	&declared[OPTION_COMPACTION_STYLE],
+	&declared[OPTION_COMPACTION_TRIGGER],
+	&declared[OPTION_UNIVERSAL_MAX_SIZE_AMPLIFICATION],
 	&declared[OPTION_LEVEL_COMPACTION_DYNAMIC_LEVEL_BYTES],
 	&declared[OPTION_RATE_LIMIT],
 	&declared[OPTION_PURGE_INTERVAL],

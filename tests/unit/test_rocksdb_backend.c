@@ -756,6 +756,7 @@ Test(rocksdb_backend, given_options_override_the_preset)
 Test(rocksdb_backend, every_tuning_option_reaches_rocksdb)
 {
 	struct fixture *fixture = fixture_or_skip();
+	char *options;
 
 	set_option(fixture, "write_buffer_size", "8MiB");
 	set_option(fixture, "compression", "lz4");
@@ -764,7 +765,9 @@ Test(rocksdb_backend, every_tuning_option_reaches_rocksdb)
 	set_option(fixture, "max_background_jobs", "3");
 	set_option(fixture, "max_open_files", "200");
 	set_option(fixture, "target_file_size", "32MiB");
-	set_option(fixture, "compaction_style", "universal");
+	set_option(fixture, "compaction_style", "level");
+	set_option(fixture, "compaction_trigger", "6");
+	set_option(fixture, "universal_max_size_amplification", "150");
 	set_option(fixture, "level_compaction_dynamic_level_bytes", "false");
 	set_option(fixture, "rate_limit", "10MiB");
 	set_option(fixture, "purge_interval", "1h");
@@ -773,15 +776,18 @@ Test(rocksdb_backend, every_tuning_option_reaches_rocksdb)
 	set_option(fixture, "flush_on_close", "false");
 	set_option(fixture, "statistics", "true");
 	open_backend(fixture);
-	expect_lines(fixture,
-		     (const char *[]){"write_buffer_size=8388608", "compression=kLZ4Compression", "block_size=16384",
-				      "no_block_cache=true", "max_background_jobs=3", "max_open_files=200",
-				      "target_file_size_base=33554432", "compaction_style=kCompactionStyleUniversal",
-				      "level_compaction_dynamic_level_bytes=false", "periodic_compaction_seconds=3600",
-				      "memtable_prefix_bloom_size_ratio=0.100000",
-				      "allow_concurrent_memtable_write=false", "prefix_extractor=rocksdb.Noop",
-				      "avoid_flush_during_shutdown=true", "compaction_filter_factory=sbhost.expiry",
-				      NULL});
+	expect_lines(
+		fixture,
+		(const char *[]){"write_buffer_size=8388608", "compression=kLZ4Compression", "block_size=16384",
+				 "no_block_cache=true", "max_background_jobs=3", "max_open_files=200",
+				 "target_file_size_base=33554432", "compaction_style=kCompactionStyleLevel",
+				 "level0_file_num_compaction_trigger=6", "level_compaction_dynamic_level_bytes=false",
+				 "periodic_compaction_seconds=3600", "memtable_prefix_bloom_size_ratio=0.100000",
+				 "allow_concurrent_memtable_write=false", "prefix_extractor=rocksdb.Noop",
+				 "avoid_flush_during_shutdown=true", "compaction_filter_factory=sbhost.expiry", NULL});
+	options = read_options_file(fixture);
+	cr_assert_not_null(strstr(options, "max_size_amplification_percent=150;"));
+	free(options);
 	put_range(fixture, 0, 100, "x", SB_NO_EXPIRY);
 	cr_assert_geq(stat_value(fixture, "block_cache_misses"), 0);
 	fixture_free(fixture);

@@ -637,7 +637,7 @@ Test(rocksdb_files, copy_may_have_other_options)
 	static const struct profile unlike = {
 		.name = "unlike",
 		.plugin = "rocksdb",
-		.options = {"memtable=hash-linkedlist", "compaction_style=universal", "write_buffer_size=64KiB",
+		.options = {"memtable=hash-linkedlist", "compaction_style=level", "write_buffer_size=64KiB",
 			    "level_compaction_dynamic_level_bytes=false", "bloom_bits=0", "compression=zstd"},
 	};
 
