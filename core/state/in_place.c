@@ -18,11 +18,11 @@ static void free_arrays(struct in_place *p)
 	free(p->slots);
 }
 
-void in_place_done(struct in_place *p)
+void in_place_done(struct in_place *in_place)
 {
-	free_arrays(p);
-	buffer_done(&p->key_bytes);
-	memset(p, 0, sizeof(*p));
+	free_arrays(in_place);
+	buffer_done(&in_place->key_bytes);
+	memset(in_place, 0, sizeof(*in_place));
 }
 
 /* Twice as many slots as rows, so that probes stay short. */
