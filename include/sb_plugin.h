@@ -442,6 +442,38 @@ typedef struct sb_inplace_ops {
 	int32_t (*finish)(sb_backend *backend, uint64_t n, const sb_slice *keys, sb_place *places, sb_error *err);
 } sb_inplace_ops;
 
+/* Host service "sb.backend-open/1" (sb_host.extension): another backend, for a plugin that wraps one. The host finds, vets and loads it as it
+ * does for its users, and opens it with the services of the instance that asks: its log, its clocks, its expiry horizon. */
+#define SB_EXT_BACKEND_OPEN "sb.backend-open/1"
+
+/* An open backend that its opener calls as the host would, under the same rules. The caller sets struct_size; the
+ * rest is the host's, and valid until close. */
+typedef struct sb_inner_backend {
+	uint32_t struct_size;
+	uint32_t flags; /* SB_BACKEND_* of its component */
+	const char *id; /* of its component: "memory" */
+	const sb_backend_ops *
+		ops; /* no callback is NULL but extension: what it lacks returns SB_ERR_UNSUPPORTED, or releases nothing */
+	sb_backend *backend;
+	void *owner; /* the host's own */
+} sb_inner_backend;
+
+typedef struct sb_backend_open_ops {
+	uint32_t struct_size;
+	uint32_t reserved;
+
+	/* name is a short name, looked up where the plugin that asks lies, or a path; options are "name=value" texts; dir is as in
+	 * sb_backend_config, may be the asking instance's own if that writes nothing there, and must live as long as the
+	 * inner one; flags are SB_OPEN_*. SB_ERR_UNSUPPORTED: a component of SB_THREADS_ONE_INSTANCE cannot be
+	 * wrapped. On the instance's thread, in its open callback or later. */
+	int32_t (*open)(const sb_host *host, const char *name, uint64_t option_count, const char *const *options,
+			const char *dir, uint32_t flags, sb_inner_backend *ret_inner, sb_error *err);
+
+	/* Once for each successful open, at the latest in the close callback of the instance that asked; its iterators are closed and
+	 * its pins released. */
+	void (*close)(const sb_host *host, sb_inner_backend *inner);
+} sb_backend_open_ops;
+
 /* ---------------------------------------------------------------------------
  * Operators
  *

@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "plugin/inner.h"
 #include "plugin/plugin_private.h"
 
 #define LOG_FIELDS_MAX 32
@@ -174,8 +175,7 @@ static void host_metric(const sb_host *host, uint32_t kind, const char *name, do
 static const void *host_extension(const sb_host *host, const char *id)
 {
 	(void)host;
-	(void)id;
-	return NULL;
+	return strcmp(id, SB_EXT_BACKEND_OPEN) == 0 ? &inner_backend_ops : NULL;
 }
 
 static void init_table(sb_host *ret_host)
@@ -239,6 +239,14 @@ static int64_t entry_expiry_horizon_ms(const sb_host *host)
 	return INT64_MIN;
 }
 
+/* Nothing can be opened before there is an instance. */
+static const void *entry_extension(const sb_host *host, const char *id)
+{
+	(void)host;
+	(void)id;
+	return NULL;
+}
+
 static void entry_metric(const sb_host *host, uint32_t kind, const char *name, double value)
 {
 	(void)host;
@@ -256,6 +264,7 @@ void plugin_env_init_host(sb_host *ret_host)
 	ret_host->monotonic_ns = entry_monotonic_ns;
 	ret_host->expiry_horizon_ms = entry_expiry_horizon_ms;
 	ret_host->metric = entry_metric;
+	ret_host->extension = entry_extension;
 }
 
 /* --- open and close ------------------------------------------------------------- */

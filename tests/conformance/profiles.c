@@ -13,6 +13,12 @@
 const struct profile profile_memory = {.name = "memory", .plugin = "memory"};
 const struct profile profile_example = {.name = "example", .plugin = SB_TEST_PLUGIN_DIR "/liblist_backend.so"};
 const struct profile profile_lmdb = {.name = "lmdb", .plugin = "lmdb"};
+const struct profile profile_fault = {.name = "fault", .plugin = "fault"};
+const struct profile profile_fault_unstable = {
+	.name = "fault over a list",
+	.plugin = "fault",
+	.options = {"inner=" SB_TEST_PLUGIN_DIR "/liblist_backend.so"},
+};
 const struct profile profile_rocksdb = {.name = "rocksdb", .plugin = "rocksdb"};
 const struct profile profile_rocksdb_files = {
 	.name = "rocksdb with tiny files",

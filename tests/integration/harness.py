@@ -232,7 +232,7 @@ def backends():
 
 def every_backend():
     """Those that come with sbhost and that this build has."""
-    return backends() + [name for name in ("lmdb",)
+    return backends() + [name for name in ("lmdb", "fault")
                          if os.path.exists(os.path.join(BUILD, "plugins", "lib%s_backend.so" % name))]
 
 

@@ -87,5 +87,34 @@ class Lmdb(Jobs, harness.Case):
     NAME = "lmdb"
 
 
+class Fault(Jobs, harness.Case):
+    NAME = "fault"
+
+    def test_a_job_whose_backend_fails_now_and_then_comes_through_and_nothing_is_lost(self):
+        """Each start goes on from the newest checkpoint, until one has no fault."""
+        oracle = self.input()
+        faults = ["--backend-opt", "fail_write_batch=0.002", "--backend-opt", "torn_batch=0.003", "--backend-opt",
+                  "fail_multi_get=0.001", "--backend-opt", "fail_iter_next=0.001"]
+        failed = 0
+        for seed in range(1, 60):
+            done = self.sbhost(*self.arguments("--cache-size", "0", "--checkpoint-interval", "3ms", *faults, "--backend-opt",
+                                               "seed=%d" % seed), status=None)
+            if done.status == 0:
+                break
+            failed += 1
+            self.assertEqual(done.status, 1, str(done))
+            self.assertSays(done, "the fault backend made this fail", "seed %d" % seed)
+        self.assertEqual(done.status, 0, str(done))
+        self.assertGreater(failed, 0)
+        oracle.check_export(self.export())
+        oracle.check_output(self.path("out"), ordered=True)
+
+    def test_an_inner_backend_with_options_is_opened_as_the_user_says(self):
+        self.write("in.ndjson", events(("a", "1.5", 1)))
+        args = ["--input", "in.ndjson", "--output", "none", "--backend", "fault"]
+        self.sbhost(*args, "--backend-opt", "inner_options=memory_limit=64MiB,huge_pages=no")
+        self.assertSays(self.sbhost(*args, "--backend-opt", "inner=memroy", status=None), "memroy", "memory")
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)
