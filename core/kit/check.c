@@ -175,10 +175,13 @@ static int32_t run_rule(struct check *check, const struct rule *rule, const char
 static int32_t skip_rule(struct check *check, const struct rule *rule, const char *component, const char *why)
 {
 	struct trial_result result = {.verdict = VERDICT_SKIPPED};
+	int32_t status;
 
 	check->trial.rule = rule;
 	snprintf(result.sentence, sizeof(result.sentence), "%s", why);
-	return report(check, component, &result);
+	status = report(check, component, &result);
+	trial_result_done(&result);
+	return status;
 }
 
 static enum rule_kind kind_of(const struct component_facts *component)
