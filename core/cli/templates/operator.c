@@ -3,6 +3,7 @@
  * Counts the purchases of each user and adds up what they spent. The host decodes and checks the events, routes them by key,
  * keeps and expires the state, and writes the records; what is left is the business itself. What each callback must keep is
  * told in sb_plugin.h: read the paragraph there before you change the one here. */
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,13 @@ static void operator_close(sb_operator *op)
 	free(op);
 }
 
+/* Amounts near the end of their range would add up to infinity, which no record can hold. */
+static double add(double sum, double amount)
+{
+	sum += amount;
+	return sum > DBL_MAX ? DBL_MAX : sum < -DBL_MAX ? -DBL_MAX : sum;
+}
+
 static int32_t emit(const sb_operator *op, const sb_event *events, uint64_t index, const struct totals *totals)
 {
 	const sb_value record[OUTPUT_COUNT] = {
@@ -80,7 +88,7 @@ static int32_t operator_process(sb_operator *op, const sb_event *events, uint64_
 		if (!totals)
 			return SB_ERR_NO_MEMORY;
 		totals->purchases++;
-		totals->spent += events[i].values[INPUT_AMOUNT].as.f64;
+		totals->spent = add(totals->spent, events[i].values[INPUT_AMOUNT].as.f64);
 		if (totals->purchases % op->emit_every)
 			continue;
 		status = emit(op, events, i, totals);

@@ -4,8 +4,10 @@
  * keeps and expires the state, and writes the records; what is left is the business itself. What each callback must keep is
  * told in sb_plugin.h: read the paragraph there before you change the one here. No exception may leave a callback:
  * sb::guard() (sb_plugin.hpp) makes a status of it. */
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <limits>
 
 #include "sb_plugin.hpp"
 
@@ -51,6 +53,14 @@ void operator_close(sb_operator *op) noexcept
 	delete op;
 }
 
+/* Amounts near the end of their range would add up to infinity, which no record can hold. */
+double add(double sum, double amount)
+{
+	constexpr double most = std::numeric_limits<double>::max();
+
+	return std::min(std::max(sum + amount, -most), most);
+}
+
 /* The host keeps the cause of its own failures: their status is all that is passed on. */
 int32_t process_one(sb_operator *op, const sb_event *events, uint64_t index)
 {
@@ -60,7 +70,7 @@ int32_t process_one(sb_operator *op, const sb_event *events, uint64_t index)
 	if (!totals)
 		return SB_ERR_NO_MEMORY;
 	totals->purchases++;
-	totals->spent += events[index].values[INPUT_AMOUNT].as.f64;
+	totals->spent = add(totals->spent, events[index].values[INPUT_AMOUNT].as.f64);
 	if (totals->purchases % op->emit_every)
 		return SB_OK;
 	record[OUTPUT_USER_ID] = events[index].values[INPUT_USER_ID];
