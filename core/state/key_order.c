@@ -48,3 +48,34 @@ void key_order_sort(struct ordered_entry *entries, uint64_t n)
 		entries[i].prefix = prefix_of(entry_key(entries[i].entry), skip);
 	qsort(entries, n, sizeof(*entries), compare);
 }
+
+/* The first n come in the order of entries, which are the same ones; rest is what follows them. */
+static void relink(struct changed_list *list, const struct ordered_entry *entries, uint64_t n, struct entry *rest)
+{
+	struct entry *before = NULL;
+
+	for (uint64_t i = 0; i < n; i++) {
+		entries[i].entry->changed_prev = before;
+		*(before ? &before->changed_next : &list->first) = entries[i].entry;
+		before = entries[i].entry;
+	}
+	before->changed_next = rest;
+	*(rest ? &rest->changed_prev : &list->last) = before;
+}
+
+uint64_t key_order_sort_list(struct changed_list *list, struct ordered_entry *scratch, uint64_t max)
+{
+	struct entry *entry = list->first;
+	uint64_t n = 0;
+
+	for (; entry && n < max; entry = entry->changed_next) {
+		__builtin_prefetch(entry->changed_next);
+		__builtin_prefetch((const uint8_t *)entry->changed_next + 64);
+		scratch[n++].entry = entry;
+	}
+	if (n < 2)
+		return n;
+	key_order_sort(scratch, n);
+	relink(list, scratch, n, entry);
+	return n;
+}

@@ -14,5 +14,7 @@ struct ordered_entry {
 };
 
 void key_order_sort(struct ordered_entry *entries, uint64_t n);
+/* Sorts the first entries of a list of changed ones, max at most; scratch has room for so many. Returns how many there were. */
+uint64_t key_order_sort_list(struct changed_list *list, struct ordered_entry *scratch, uint64_t max);
 
 #endif

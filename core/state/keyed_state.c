@@ -80,6 +80,7 @@ void keyed_state_close(struct keyed_state *ks)
 	free(ks->misses);
 	free(ks->write_ops);
 	free(ks->writes);
+	free(ks->sort_scratch);
 	buffer_done(&ks->raw_key);
 	free(ks);
 }
@@ -277,6 +278,7 @@ void keyed_state_freeze(struct keyed_state *ks)
 	assert(!ks->sealed && ks->batch == 0);
 	working_set_freeze(&ks->set);
 	ks->thaw_list = 0;
+	ks->thaw_sorted = 0;
 	ks->sealed = true;
 }
 

@@ -33,6 +33,8 @@ struct keyed_state {
 	bool shrinking; /* evicting until an eighth of the budget is free */
 	bool sealed; /* from freeze to release: the backend gets what is frozen, and nothing newer */
 	uint32_t thaw_list; /* the lists of what is frozen are empty before this one */
+	uint64_t thaw_sorted; /* so many on that list are in order, or a few less, since entries may leave it */
+	struct ordered_entry *sort_scratch;
 	struct buffer raw_key;
 	struct keyed_state_stats stats;
 	int32_t failure;

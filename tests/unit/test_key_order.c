@@ -41,6 +41,31 @@ static void expect_sorted(struct rng *rng, uint64_t n, uint32_t common, uint32_t
 			  (unsigned long long)rng->seed);
 }
 
+Test(key_order, of_a_list_is_that_of_its_first_entries_and_the_rest_stays)
+{
+	struct changed_list list = {0};
+	const struct entry *before = NULL;
+	uint64_t n = 0;
+
+	for (uint64_t i = 0; i < 10; i++) {
+		keys[i][0] = (uint8_t)(9 - i);
+		entries[i] = (struct entry){.key = keys[i], .key_len = 1, .changed_prev = list.last};
+		*(list.last ? &list.last->changed_next : &list.first) = &entries[i];
+		list.last = &entries[i];
+	}
+	cr_assert_eq(key_order_sort_list(&list, order, 7), 7);
+	for (const struct entry *at = list.first; at; before = at, at = at->changed_next, n++) {
+		cr_assert_eq(at->changed_prev, before);
+		cr_assert_eq(at->key[0], n < 7 ? 3 + n : 9 - n);
+	}
+	cr_assert_eq(n, 10);
+	cr_assert_eq(list.last, before);
+	cr_assert_eq(key_order_sort_list(&list, order, 10), 10);
+	cr_assert_eq(list.first->key[0], 0);
+	cr_assert_eq(list.last->key[0], 9);
+	cr_assert_null(list.last->changed_next);
+}
+
 Test(key_order, is_that_of_the_whole_keys)
 {
 	static const uint32_t alphabets[] = {1, 2, 3, 256};
