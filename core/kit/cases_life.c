@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/slice.h"
-#include "kit/subject.h"
+#include "kit/storm.h"
 
 void case_opened_anew_it_is_empty(struct subject *s)
 {
@@ -88,4 +88,95 @@ void case_figures_have_names_and_fit_the_room(struct subject *s)
 	status = SUBJECT_CALL(s, stats, s->backend, 1, stats, &again, &err);
 	CHECK(s, status == SB_OK && again == count, "stats with room for one: status %d", status);
 	CHECK(s, memcmp(&stats[1], &marker, sizeof(marker)) == 0, "stats wrote beyond the room it had");
+}
+
+/* --- the process around it ----------------------------------------------------------- */
+
+/* A life in short: open, some of everything, close. */
+static void live(void *arg)
+{
+	struct subject *s = arg;
+	struct storm *storm;
+
+	subject_open(s);
+	storm = storm_new(s, 100, 500);
+	storm_run(storm, 60);
+	storm_free(storm);
+	subject_check_all(s);
+	subject_close(s);
+	model_clear(&s->model);
+}
+
+void case_the_process_is_left_alone(struct subject *s)
+{
+	subject_close(s);
+	for (unsigned i = 0; i < 3; i++)
+		live(s);
+	process_must_be_alike(s->trial, &s->before);
+	subject_open(s);
+}
+
+void case_nothing_is_printed(struct subject *s)
+{
+	struct process_state now;
+
+	subject_close(s);
+	live(s);
+	process_look(s->trial, &now);
+	CHECK(s, now.printed_bytes == 0, "it printed %llu bytes on the standard streams, which are not its own",
+	      (unsigned long long)now.printed_bytes);
+	subject_open(s);
+}
+
+/* Dice go back, so that each life is the same. */
+static void live_again(void *arg)
+{
+	struct subject *s = arg;
+
+	rng_init(&s->rng, s->trial->seed);
+	live(s);
+}
+
+static void must_not_grow(struct subject *s, enum process_leak leak)
+{
+	subject_close(s);
+	process_must_not_grow(s->trial, leak, "a life from open to close", live_again, s);
+	subject_open(s);
+}
+
+void case_memory_is_given_back(struct subject *s)
+{
+	must_not_grow(s, LEAK_MEMORY);
+}
+
+void case_descriptors_are_closed(struct subject *s)
+{
+	must_not_grow(s, LEAK_DESCRIPTORS);
+}
+
+void case_threads_end(struct subject *s)
+{
+	must_not_grow(s, LEAK_THREADS);
+}
+
+/* A directory that is not there: whoever needs it fails, and must have given back what it had by then. */
+static void fail_to_open(void *arg)
+{
+	struct subject *s = arg;
+	sb_error err = ERROR_INIT;
+
+	if (subject_open_at(s, "/nonexistent/sbhost", 0, &err) == SB_OK) {
+		subject_close(s);
+		return;
+	}
+	CHECK(s, strstr(err.message, "did not say why") == NULL, "%s", err.message);
+}
+
+void case_an_open_that_fails_leaves_nothing(struct subject *s)
+{
+	subject_close(s);
+	process_must_not_grow(s->trial, LEAK_MEMORY, "an open that fails", fail_to_open, s);
+	process_must_not_grow(s->trial, LEAK_DESCRIPTORS, "an open that fails", fail_to_open, s);
+	process_must_not_grow(s->trial, LEAK_THREADS, "an open that fails", fail_to_open, s);
+	subject_open(s);
 }

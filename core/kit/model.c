@@ -150,3 +150,15 @@ void model_copy_range(const struct model *model, sb_slice lower, sb_slice upper,
 		};
 	}
 }
+
+bool model_equal(const struct model *a, const struct model *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++)
+		if (!slice_equal(a->entries[i].key, b->entries[i].key) ||
+		    !slice_equal(a->entries[i].value, b->entries[i].value) ||
+		    a->entries[i].expiry_ms != b->entries[i].expiry_ms)
+			return false;
+	return true;
+}

@@ -30,6 +30,8 @@ void model_clear(struct model *model);
 void model_put(struct model *model, sb_slice key, sb_slice value, int64_t expiry_ms);
 void model_delete(struct model *model, sb_slice key);
 void model_apply(struct model *model, uint64_t n, const sb_op *ops);
+/* The same keys, values and expiries. */
+bool model_equal(const struct model *a, const struct model *b);
 /* NULL when there is none; valid until the next change. */
 struct model_entry *model_find(const struct model *model, sb_slice key);
 

@@ -25,9 +25,26 @@ enum rule_kind { RULE_FILE, RULE_BACKEND, RULE_OPERATOR };
 /* X(kind, group, name, needs, what must hold) */
 #define KIT_FILE_RULES(X)                                                                                              \
 	/* cases_file.c */                                                                                             \
-	X(FILE, file, it_is_accepted, 0, "the host loads it and accepts what it declares")
+	X(FILE, file, it_is_accepted, 0, "the host loads it and accepts what it declares")                             \
+	X(FILE, file, all_that_it_needs_is_found, 0, "no library or symbol is missing")                                \
+	X(FILE, file, the_entry_is_all_that_it_exports, 0, "one symbol is exported, sb_plugin_entry_v1")               \
+	X(FILE, file, no_symbol_is_unique_in_the_process, 0, "no symbol is STB_GNU_UNIQUE")                            \
+	X(FILE, file, its_stack_is_not_executable, 0, "no executable stack is asked for")                              \
+	X(FILE, file, its_code_is_not_relocated, 0, "the code is position-independent, without text relocations")      \
+	X(FILE, file, it_takes_no_static_tls, 0, "thread-local storage is allocated when it is used")                  \
+	X(FILE, file, its_note_says_what_it_declares, 0, "the ELF note agrees with the descriptor")                    \
+	X(FILE, file, its_entry_may_be_called_again, 0, "the entry function returns the same static data each time")   \
+	X(FILE, file, its_entry_starts_nothing, 0, "the entry function opens no file and starts no thread")
 
 #define KIT_BACKEND_RULES(X)                                                                                           \
+	/* cases_abi.c */                                                                                              \
+	X(BACKEND, abi, a_newer_host_is_fine, 0, "structs may be longer than the plugin knows")                        \
+	X(BACKEND, abi, a_host_that_offers_nothing_is_enough, 0,                                                       \
+	  "host services may do nothing, and extensions be missing")                                                   \
+	X(BACKEND, abi, unknown_extensions_are_absent, 0, "extension() returns NULL for what it does not know")        \
+	/* cases_options.c */                                                                                          \
+	X(BACKEND, options, values_within_limits_open_or_are_refused, 0,                                               \
+	  "each value that its declaration allows opens, or is refused in a sentence")                                 \
 	/* cases_values.c */                                                                                           \
 	X(BACKEND, values, empty_calls_are_fine, 0, "calls with nothing in them succeed")                              \
 	X(BACKEND, values, absent_keys_are_not_found, 0, "a key without an entry is an answer, not an error")          \
@@ -62,6 +79,13 @@ enum rule_kind { RULE_FILE, RULE_BACKEND, RULE_OPERATOR };
 	X(BACKEND, life, opened_anew_it_is_empty, 0, "an instance on an empty directory is empty")                     \
 	X(BACKEND, life, two_instances_know_nothing_of_each_other, NEEDS_MANY, "instances are independent")            \
 	X(BACKEND, life, figures_have_names_and_fit_the_room, 0, "stats keeps to the room it is given")                \
+	X(BACKEND, life, the_process_is_left_alone, 0,                                                                 \
+	  "directory, locale, umask and signals stay, and no process is started")                                      \
+	X(BACKEND, life, nothing_is_printed, 0, "the standard streams are the host's")                                 \
+	X(BACKEND, life, memory_is_given_back, 0, "close frees everything")                                            \
+	X(BACKEND, life, descriptors_are_closed, 0, "close closes what was opened")                                    \
+	X(BACKEND, life, threads_end, 0, "close ends the threads that were started")                                   \
+	X(BACKEND, life, an_open_that_fails_leaves_nothing, 0, "a failed open has given back what it took")            \
 	/* cases_inplace.c */                                                                                          \
 	X(BACKEND, inplace, changes_in_place_are_what_is_read, NEEDS_INPLACE,                                          \
 	  "entries are made, changed and deleted where they lie")                                                      \
@@ -69,6 +93,21 @@ enum rule_kind { RULE_FILE, RULE_BACKEND, RULE_OPERATOR };
 	  "iterators and pins keep what they showed before a change in place")                                         \
 	X(BACKEND, inplace, other_keys_may_be_used_while_places_are_out, NEEDS_INPLACE,                                \
 	  "places stay where they are while other keys are read and written")                                          \
+	/* cases_checkpoints.c */                                                                                      \
+	X(BACKEND, checkpoints, entries_restored_into_itself_are_the_same, NEEDS_MANY,                                 \
+	  "what an iterator returns, written to an empty instance, is the same state")                                 \
+	X(BACKEND, checkpoints, entries_carried_to_memory_and_back_are_the_same, NEEDS_MANY,                           \
+	  "state survives a stay in another backend")                                                                  \
+	X(BACKEND, checkpoints, files_hold_what_was_there, NEEDS_MANY | NEEDS_FILES,                                   \
+	  "an instance opens on the files of a checkpoint with their moment's state")                                  \
+	X(BACKEND, checkpoints, immutable_files_never_change, NEEDS_MANY | NEEDS_FILES,                                \
+	  "what is_immutable vouches for is never changed")                                                            \
+	X(BACKEND, checkpoints, damaged_files_are_survived, NEEDS_MANY | NEEDS_FILES,                                  \
+	  "cut, empty, flipped and missing files crash nothing")                                                       \
+	X(BACKEND, checkpoints, changes_lead_from_a_mark_to_the_moment, NEEDS_DELTA,                                   \
+	  "the changes since a mark give the state at changes_open")                                                   \
+	X(BACKEND, checkpoints, a_mark_that_never_was_is_not_found, NEEDS_DELTA,                                       \
+	  "changes_open names a mark that it does not know")                                                           \
 	/* cases_random.c */                                                                                           \
 	X(BACKEND, random, random_operations_agree_with_the_model, 0,                                                  \
 	  "any sequence of operations does what a sorted map does")                                                    \

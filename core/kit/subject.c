@@ -24,33 +24,61 @@ struct plugin *kit_load(const struct trial *trial)
 	return plugin;
 }
 
-static void open_instance(struct subject *s)
+bool subject_plugin_exists(const struct trial *trial, const char *name)
 {
 	sb_error err = ERROR_INIT;
-	unsigned slot;
+	char *path = NULL;
+	const bool exists = plugin_find(trial->io, name, trial->plugin_dir, &path, &err) == SB_OK;
 
-	snprintf(s->instance_dir, sizeof(s->instance_dir), "%.3900s/instance-%u", s->dir, s->opened++);
-	if (io_mkdir_p(&s->io, s->instance_dir, &err) != SB_OK)
-		FAIL(s, "%s", err.message);
-	slot = witness_enter(s->trial->witness, "open");
-	if (instance_open_backend(s->component, "backend-0", s->instance_dir, 0, &s->options, &s->env, &s->instance,
-				  &err) != SB_OK)
-		FAIL(s, "%s", err.message);
-	witness_leave(s->trial->witness, slot);
-	s->ops = &s->component->backend;
-	s->backend = s->instance->backend;
+	free(path);
+	return exists;
 }
 
-static void close_instance(struct subject *s)
+void subject_check_error(const struct trial *trial, const char *call, int32_t status, const sb_error *err)
+{
+	if (status > SB_OK || status < SB_ERR_INTERNAL)
+		trial_fail(trial, "%s failed with status %d, which does not exist", call, status);
+	if (err->code != status)
+		trial_fail(trial, "%s failed with status %d and put %d into the error", call, status, err->code);
+	if (!err->message[0] || !memchr(err->message, 0, sizeof(err->message)) || strchr(err->message, '\n'))
+		trial_fail(trial, "%s failed with status %d and did not say why in one sentence", call, status);
+}
+
+int32_t subject_open_at(struct subject *s, const char *dir, uint32_t flags, sb_error *err)
+{
+	const unsigned slot = witness_enter(s->trial->witness, "open");
+	const int32_t status =
+		instance_open_backend(s->component, "backend-0", dir, flags, &s->options, &s->env, &s->instance, err);
+
+	witness_leave(s->trial->witness, slot);
+	if (status != SB_OK)
+		return status;
+	s->keeps_dir = true;
+	s->ops = &s->component->backend;
+	s->backend = s->instance->backend;
+	return SB_OK;
+}
+
+void subject_open(struct subject *s)
 {
 	sb_error err = ERROR_INIT;
+
+	snprintf(s->instance_dir, sizeof(s->instance_dir), "%.3900s/instance-%u", s->dir, s->opened++);
+	if (io_mkdir_p(&s->io, s->instance_dir, &err) != SB_OK || subject_open_at(s, s->instance_dir, 0, &err) != SB_OK)
+		FAIL(s, "%s", err.message);
+	s->keeps_dir = false;
+}
+
+void subject_close(struct subject *s)
+{
 	const unsigned slot = witness_enter(s->trial->witness, "close");
+	sb_error err = ERROR_INIT;
 
 	instance_close(s->instance);
 	witness_leave(s->trial->witness, slot);
 	s->instance = NULL;
 	s->backend = NULL;
-	if (io_remove_tree(&s->io, s->instance_dir, &err) != SB_OK)
+	if (!s->keeps_dir && io_remove_tree(&s->io, s->instance_dir, &err) != SB_OK)
 		FAIL(s, "%s", err.message);
 }
 
@@ -70,6 +98,7 @@ void subject_init(struct subject *s, const struct trial *trial, uint64_t seed)
 {
 	memset(s, 0, sizeof(*s));
 	s->trial = trial;
+	process_look(trial, &s->before);
 	rng_init(&s->rng, seed);
 	model_init(&s->model);
 	s->io = *trial->io;
@@ -80,14 +109,14 @@ void subject_init(struct subject *s, const struct trial *trial, uint64_t seed)
 	snprintf(s->dir, sizeof(s->dir), "%.3800s/subject-XXXXXX", trial->dir);
 	CHECK(s, mkdtemp(s->dir), "cannot make a directory like %s", s->dir);
 	choose_component(s);
-	open_instance(s);
+	subject_open(s);
 }
 
 void subject_done(struct subject *s)
 {
 	sb_error err = ERROR_INIT;
 
-	close_instance(s);
+	subject_close(s);
 	option_set_done(&s->options);
 	plugin_free(s->plugin);
 	model_done(&s->model);
@@ -97,9 +126,9 @@ void subject_done(struct subject *s)
 
 void subject_reopen(struct subject *s)
 {
-	close_instance(s);
+	subject_close(s);
 	model_clear(&s->model);
-	open_instance(s);
+	subject_open(s);
 }
 
 bool subject_may_lack(const struct subject *s, const struct model_entry *entry)

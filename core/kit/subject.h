@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "io/io.h"
 #include "kit/model.h"
+#include "kit/process.h"
 #include "kit/rng.h"
 #include "kit/rules.h"
 #include "plugin/instance.h"
@@ -22,6 +23,7 @@
 
 struct subject {
 	const struct trial *trial;
+	struct process_state before; /* how the process was before the plugin was loaded */
 	struct rng rng;
 	struct model model; /* what the backend must hold now */
 	struct io io;
@@ -35,17 +37,28 @@ struct subject {
 	char dir[PATH_MAX]; /* of the subject; below it a folder of the instance's own each time */
 	char instance_dir[PATH_MAX];
 	unsigned opened;
+	bool keeps_dir; /* opened at a directory of somebody else's */
 	struct instance *instance;
 	const sb_backend_ops *ops;
 	sb_backend *backend;
 };
 
+/* A failure must be told as the header says: a status that exists, the same in err, one sentence. call ("open") is for ours. */
+void subject_check_error(const struct trial *trial, const char *call, int32_t status, const sb_error *err);
+
 /* The trial's plugin, loaded. */
 struct plugin *kit_load(const struct trial *trial);
+
+/* Whether the plugin directory holds one of that name. */
+bool subject_plugin_exists(const struct trial *trial, const char *name);
 
 /* Loads and opens; several subjects may be open in one trial, each in a directory of its own below the trial's. */
 void subject_init(struct subject *s, const struct trial *trial, uint64_t seed);
 void subject_done(struct subject *s);
+/* The two halves of it. A closed subject keeps its model; subject_open_at opens on what lies in a directory of the caller's, which stays. */
+void subject_close(struct subject *s);
+void subject_open(struct subject *s);
+int32_t subject_open_at(struct subject *s, const char *dir, uint32_t flags, sb_error *err);
 /* Closes the instance and opens one in an empty directory; the model is empty, too. */
 void subject_reopen(struct subject *s);
 

@@ -246,6 +246,12 @@ static int32_t take_dynamic(struct elf *elf, const Elf64_Dyn *entry)
 	case DT_GNU_HASH:
 		elf->gnu_hash = entry->d_un.d_ptr;
 		break;
+	case DT_TEXTREL:
+		elf->text_relocations = true;
+		break;
+	case DT_FLAGS:
+		elf->flags = entry->d_un.d_val;
+		break;
 	case DT_SYMENT:
 		if (entry->d_un.d_val != sizeof(Elf64_Sym))
 			return elf_damaged(elf, "the size of its symbols is wrong");
@@ -295,14 +301,19 @@ int32_t elf_refuse_major(struct elf *elf, uint32_t major)
 				 : "build it with this sbhost's sb_plugin.h, or use a newer version of the plugin");
 }
 
+int32_t elf_read(struct elf *elf)
+{
+	TRY(read_header(elf));
+	TRY(read_segments(elf));
+	TRY(check_sections(elf));
+	return read_dynamic(elf);
+}
+
 int32_t elf_inspect(struct io *io, int fd, uint64_t size, const char *path, struct plugin_note *ret_note, sb_error *err)
 {
 	struct elf elf = {.io = io, .fd = fd, .size = size, .path = path, .err = err};
 
-	TRY(read_header(&elf));
-	TRY(read_segments(&elf));
-	TRY(check_sections(&elf));
-	TRY(read_dynamic(&elf));
+	TRY(elf_read(&elf));
 	TRY(elf_check_entry(&elf));
 	return elf_find_note(&elf, ret_note);
 }

@@ -20,8 +20,12 @@ struct elf {
 	Elf64_Phdr segments[SEGMENTS_MAX];
 	/* From the dynamic section; addresses, 0 when absent. */
 	uint64_t symbols, strings, strings_size, gnu_hash, old_hash;
+	uint64_t flags; /* DT_FLAGS */
+	bool text_relocations; /* DT_TEXTREL */
 };
 
+/* Reads header, segments and dynamic section, and checks what they say. */
+int32_t elf_read(struct elf *elf);
 /* "…is truncated or damaged (what; …)": SB_ERR_CORRUPT. */
 int32_t elf_damaged(struct elf *elf, const char *what);
 int32_t elf_refuse_major(struct elf *elf, uint32_t major);

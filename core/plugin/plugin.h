@@ -33,7 +33,8 @@ struct component {
 	uint64_t input_count;
 	sb_field *outputs;
 	uint64_t output_count;
-	sb_state *states; /* their fields point to normalised copies, too; a doc that is missing is "" */
+	sb_state *
+		states; /* their fields point to normalised copies, too; a doc that is missing is "", here and everywhere */
 	uint64_t state_count;
 	/* kind SB_KIND_BACKEND; no member is NULL but extension: unpin's stub does nothing, those of maintain and
 	 * stats return SB_ERR_UNSUPPORTED, which is no fault of the plugin */
@@ -76,6 +77,20 @@ struct plugin_note {
 
 /* Vets the file and reads its note; what plugin_load does first. */
 int32_t plugin_vet(struct io *io, const char *path, struct plugin_note *ret_note, sb_error *err);
+
+/* How the file meets other libraries in one process: what plugin_load lets pass, and a conformance check does not. */
+struct plugin_linkage {
+	bool executable_stack; /* asks for one: the stacks of the whole process would become executable */
+	bool text_relocations; /* its code is written to when it is loaded */
+	bool static_tls; /* takes from a small reserve that all libraries share */
+	uint64_t export_count; /* of symbols beside the entry function */
+	char first_export[128];
+	uint64_t unique_count; /* of STB_GNU_UNIQUE: one definition for all libraries, whoever came first */
+	char first_unique[128];
+};
+
+/* Vets the file, too. */
+int32_t plugin_examine_linkage(struct io *io, const char *path, struct plugin_linkage *ret_linkage, sb_error *err);
 
 /* Appends the description of a loaded plugin: for people, or as one JSON object. */
 void plugin_describe_text(const struct plugin *plugin, struct buffer *out);

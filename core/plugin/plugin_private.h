@@ -40,6 +40,10 @@ void vetted_done(struct vetted *vetted);
 int32_t elf_inspect(struct io *io, int fd, uint64_t size, const char *path, struct plugin_note *ret_note,
 		    sb_error *err);
 
+/* elf_linkage.c */
+int32_t elf_examine_linkage(struct io *io, int fd, uint64_t size, const char *path, struct plugin_linkage *ret_linkage,
+			    sb_error *err);
+
 /* --- normalize.c --- */
 
 /* Fills all of plugin but path and library from what the entry function returned. */

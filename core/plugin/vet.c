@@ -174,6 +174,14 @@ void vetted_done(struct vetted *vetted)
 	*vetted = (struct vetted)VETTED_INIT;
 }
 
+int32_t plugin_examine_linkage(struct io *io, const char *path, struct plugin_linkage *ret_linkage, sb_error *err)
+{
+	AUTO(vetted_done) struct vetted v = VETTED_INIT;
+
+	TRY(vet_file(io, path, &v, err));
+	return elf_examine_linkage(io, v.fd, (uint64_t)v.st.st_size, v.path, ret_linkage, err);
+}
+
 int32_t plugin_vet(struct io *io, const char *path, struct plugin_note *ret_note, sb_error *err)
 {
 	AUTO(vetted_done) struct vetted v = VETTED_INIT;
