@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "kit/bench.h"
 #include "kit/subject.h"
 #include "plugin/extensions.h"
 
 #define CHECK_OF_FILE(name) .check_file = case_##name
 #define CHECK_OF_BACKEND(name) .check_backend = case_##name
+#define CHECK_OF_OPERATOR(name) .check_operator = case_##name
 
 const struct rule kit_rules[] = {
 #define ROW(kind_, group, name, needs_, says_)                                                                         \
@@ -40,6 +42,8 @@ const char *rule_does_not_apply(const struct rule *rule, const struct component_
 		return "it does not have the extension " SB_EXT_DELTA;
 	if ((rule->needs & NEEDS_INPLACE) && !component->has_inplace)
 		return "it does not have the extension " SB_EXT_INPLACE;
+	if ((rule->needs & NEEDS_SNAPSHOT) && !component->has_snapshot)
+		return "it keeps nothing beside its keyed state (snapshot and restore are NULL)";
 	return NULL;
 }
 
@@ -57,7 +61,7 @@ static void describe_component(const struct component *component, struct compone
 		ret_facts->has_files = component_files(component) != NULL;
 		ret_facts->has_delta = component_delta(component) != NULL;
 		ret_facts->has_inplace = component_inplace(component) != NULL;
-	} else {
+	} else if (component->kind == SB_KIND_OPERATOR) {
 		ret_facts->has_snapshot = component->operator.snapshot != NULL;
 	}
 }
@@ -84,12 +88,23 @@ static void run_backend(const struct trial *trial)
 	subject_done(&s);
 }
 
+static void run_operator(const struct trial *trial)
+{
+	struct bench b;
+
+	bench_init(&b, trial);
+	trial->rule->check_operator(&b);
+	bench_done(&b);
+}
+
 void rule_run(const struct trial *trial)
 {
 	if (!trial->rule)
 		describe(trial);
 	else if (trial->rule->kind == RULE_FILE)
 		trial->rule->check_file(trial);
-	else
+	else if (trial->rule->kind == RULE_BACKEND)
 		run_backend(trial);
+	else
+		run_operator(trial);
 }

@@ -12,7 +12,7 @@ struct subject;
 struct bench;
 
 /* What a rule is about. FILE: the plugin before any of its instances is open; a struct trial. BACKEND: an open
- * backend; a struct subject. */
+ * backend; a struct subject. OPERATOR: an open operator; a struct bench. */
 enum rule_kind { RULE_FILE, RULE_BACKEND, RULE_OPERATOR };
 
 /* What a component must have declared for a rule to apply to it. */
@@ -21,6 +21,7 @@ enum rule_kind { RULE_FILE, RULE_BACKEND, RULE_OPERATOR };
 #define NEEDS_FILES 4u /* sb.files/1 */
 #define NEEDS_DELTA 8u /* sb.delta/1 */
 #define NEEDS_INPLACE 16u /* sb.inplace/1 */
+#define NEEDS_SNAPSHOT 64u /* snapshot and restore, of an operator */
 
 /* X(kind, group, name, needs, what must hold) */
 #define KIT_FILE_RULES(X)                                                                                              \
@@ -117,10 +118,38 @@ enum rule_kind { RULE_FILE, RULE_BACKEND, RULE_OPERATOR };
 	X(BACKEND, threads, iterators_are_read_by_other_threads_during_writes, NEEDS_STABLE,                           \
 	  "stable iterators are read on another thread while writes go on")
 
-#define KIT_RULES(X) KIT_FILE_RULES(X) KIT_BACKEND_RULES(X)
+#define KIT_OPERATOR_RULES(X)                                                                                          \
+	/* cases_operator.c */                                                                                         \
+	X(OPERATOR, operator, valid_events_are_processed, 0, "events that the declaration allows are processed")       \
+	X(OPERATOR, operator, batches_may_be_split_anywhere, 0,                                                        \
+	  "the same events in other batches give the same state and records")                                          \
+	X(OPERATOR, operator, the_same_events_give_the_same_result, 0, "a replay gives the same state and records")    \
+	X(OPERATOR, operator, operators_know_nothing_of_each_other, NEEDS_MANY, "instances are independent")           \
+	X(OPERATOR, operator, calls_name_what_is_declared, 0, "host calls name states and events that exist")          \
+	X(OPERATOR, operator, records_fit_their_fields, 0, "an emitted value fits its field")                          \
+	X(OPERATOR, operator, a_snapshot_brings_everything_back, NEEDS_SNAPSHOT,                                       \
+	  "a job that is stopped and restored gives what it would have given")                                         \
+	X(OPERATOR, operator, a_writer_that_fails_fails_the_snapshot, NEEDS_SNAPSHOT,                                  \
+	  "a failed write fails the snapshot")                                                                         \
+	X(OPERATOR, operator, damaged_snapshots_are_survived, NEEDS_SNAPSHOT,                                          \
+	  "cut, empty and flipped snapshots crash nothing")                                                            \
+	X(OPERATOR, operator, parts_may_be_none_or_several, NEEDS_SNAPSHOT,                                            \
+	  "restore takes none, one or several parts")                                                                  \
+	X(OPERATOR, operator, an_operator_knows_no_other_extensions, 0,                                                \
+	  "extension() returns NULL for what it does not know")                                                        \
+	X(OPERATOR, operator, a_newer_host_is_fine_for_operators, 0, "structs may be longer than the plugin knows")    \
+	X(OPERATOR, operator, an_operator_gives_memory_back, 0, "close frees everything")                              \
+	X(OPERATOR, operator, an_operator_closes_descriptors, 0, "close closes what was opened")                       \
+	X(OPERATOR, operator, an_operator_ends_threads, 0, "close ends the threads that were started")                 \
+	X(OPERATOR, operator, an_operator_leaves_the_process_alone, 0,                                                 \
+	  "directory, locale, umask and signals stay, and no process is started")                                      \
+	X(OPERATOR, operator, an_operator_prints_nothing, 0, "the standard streams are the host's")
+
+#define KIT_RULES(X) KIT_FILE_RULES(X) KIT_BACKEND_RULES(X) KIT_OPERATOR_RULES(X)
 
 #define SUBJECT_OF_FILE const struct trial
 #define SUBJECT_OF_BACKEND struct subject
+#define SUBJECT_OF_OPERATOR struct bench
 #define DECLARE_CASE(kind, group, name, needs, says) void case_##name(SUBJECT_OF_##kind *subject);
 KIT_RULES(DECLARE_CASE)
 #undef DECLARE_CASE
@@ -132,6 +161,7 @@ struct rule {
 	const char *says;
 	void (*check_file)(const struct trial *trial);
 	void (*check_backend)(struct subject *subject);
+	void (*check_operator)(struct bench *bench);
 };
 
 extern const struct rule kit_rules[];

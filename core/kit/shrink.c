@@ -13,6 +13,7 @@
 
 #define ATTEMPTS_MAX 250
 #define STEPS_MAX 100000
+#define STEPS_TRIED 1500
 
 struct shrink {
 	struct trial *trial;
@@ -121,19 +122,26 @@ static int32_t fails(struct shrink *shrink, struct plan *plan, bool *ret_failed)
 	return SB_OK;
 }
 
-/* Smaller batches change every step, so they are tried first. */
+/* Smaller batches change every step, so they are tried first, and with more steps, since each of them does less. */
 static int32_t shrink_batches(struct shrink *shrink, struct plan *plan)
 {
-	for (uint32_t batch = 1; batch <= 16; batch *= 2) {
-		struct plan smaller = *plan;
-		bool failed;
+	bool failed = false;
 
-		smaller.batch = batch;
-		TRY(fails(shrink, &smaller, &failed));
-		if (failed) {
-			*plan = smaller;
-			return SB_OK;
+	for (uint32_t batch = 1; batch <= 16 && !failed; batch *= 2) {
+		struct plan smaller = {.given = true, .round = plan->round, .batch = batch};
+
+		TRY(add_steps(&smaller, 0, STEPS_TRIED - 1, shrink->err));
+		if (fails(shrink, &smaller, &failed) != SB_OK) {
+			plan_done(&smaller);
+			return shrink->err->code;
 		}
+		if (failed) {
+			struct plan larger = *plan;
+
+			*plan = smaller;
+			smaller = larger;
+		}
+		plan_done(&smaller);
 	}
 	return SB_OK;
 }

@@ -19,6 +19,7 @@ const struct profile profile_fault_unstable = {
 	.plugin = "fault",
 	.options = {"inner=" SB_TEST_PLUGIN_DIR "/liblist_backend.so"},
 };
+const struct profile profile_processor = {.name = "example-processor", .plugin = "example-processor"};
 const struct profile profile_rocksdb = {.name = "rocksdb", .plugin = "rocksdb"};
 const struct profile profile_rocksdb_files = {
 	.name = "rocksdb with tiny files",

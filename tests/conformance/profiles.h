@@ -20,6 +20,7 @@ extern const struct profile profile_lmdb;
 /* All faults off: over memory, and over a backend whose iterators are not stable. */
 extern const struct profile profile_fault;
 extern const struct profile profile_fault_unstable;
+extern const struct profile profile_processor; /* plugins/example-processor */
 extern const struct profile profile_rocksdb;
 /* Tiny write buffers and files, so that entries are found on disk and compactions run. */
 extern const struct profile profile_rocksdb_files;

@@ -9,12 +9,13 @@ sys.dont_write_bytecode = True
 
 import json
 import os
+import re
 import unittest
 
 import harness
 
 ZOO = os.path.join(harness.BUILD, "tests", "zoo")
-GOOD = ("good",)
+GOOD = ("good", "good_operator")
 # Not faults against one rule, but ways for a plugin to end badly.
 ENDS = ("crashing", "exiting", "hanging")
 # Worth a warning, and no reason to refuse a plugin.
@@ -51,6 +52,11 @@ class Zoo(harness.Case):
                 missed.append((rule, outcomes))
         self.assertEqual(missed, [])
         harness.note("%d rules, %d animals caught" % (len(rules), len(rules) - len(missed)))
+
+    def test_every_rule_is_documented(self):
+        with open(os.path.join(harness.SOURCE, "docs", "plugin-check.md"), encoding="utf-8") as file:
+            documented = set(re.findall(r"^\| `(\w+)` \|", file.read(), re.M))
+        self.assertEqual(sorted(documented), sorted(rule.split(".")[1] for rule in self.rules()))
 
     def sentence(self, name, *args):
         report = self.check(animal(name), "--filter", "iterators.iterator_bounds_are_half_open", *args, status=4)
