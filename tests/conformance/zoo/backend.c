@@ -278,6 +278,11 @@ static bool was_purged(const sb_backend *backend, const sb_op *op)
 	return list_has(&backend->purged, list_find(&backend->purged, op->key), op->key);
 }
 
+int32_t zoo_apply(sb_backend *backend, const sb_op *op, sb_error *err)
+{
+	return was_purged(backend, op) ? SB_OK : apply(backend, op, err);
+}
+
 static void touch_file(const sb_backend *backend)
 {
 	char path[4200];
@@ -303,8 +308,7 @@ static int32_t zoo_write_batch(sb_backend *backend, uint64_t n, const sb_op *ops
 	for (uint64_t i = 0; i < n && status == SB_OK; i++) {
 		const sb_op *op = &ops[IS(last_operation_of_a_batch_wins) ? n - 1 - i : i];
 
-		if (!was_purged(backend, op))
-			status = apply(backend, op, err);
+		status = zoo_apply(backend, op, err);
 	}
 	return status;
 }
@@ -366,6 +370,8 @@ static const void *zoo_extension(const char *id)
 {
 	if (strcmp(id, SB_EXT_DELTA) == 0)
 		return &zoo_delta;
+	if (strcmp(id, SB_EXT_INPLACE) == 0)
+		return &zoo_inplace;
 	if (strcmp(id, SB_EXT_FILES) == 0 || IS(unknown_extensions_are_absent))
 		return &zoo_files;
 	return NULL;

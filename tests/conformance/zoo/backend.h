@@ -16,6 +16,7 @@ struct sb_backend {
 	bool continues; /* from the files of a checkpoint */
 	bool iterating; /* an iterator is open */
 	struct list entries;
+	uint64_t count_at_find; /* of the round that is going on in place */
 	struct list log; /* of all that was written since the first mark */
 	uint64_t marks, mark_at[MARKS_MAX];
 	struct list purged;
@@ -29,6 +30,12 @@ int32_t files_load(sb_backend *backend, sb_error *err);
 extern const sb_delta_ops zoo_delta;
 /* Notes a change when there is a mark; false when memory is out. */
 bool delta_note(sb_backend *backend, const sb_op *op);
+
+/* inplace.c */
+extern const sb_inplace_ops zoo_inplace;
+
+/* backend.c */
+int32_t zoo_apply(sb_backend *backend, const sb_op *op, sb_error *err);
 
 /* iter.c */
 int32_t zoo_iter_open(sb_backend *backend, const sb_iter_options *options, sb_iter **ret_iter, sb_error *err);
