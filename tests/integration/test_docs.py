@@ -21,7 +21,7 @@ def source(*names):
 
 
 def pages(pattern):
-    return sorted(glob.glob(os.path.join(harness.SOURCE, pattern)))
+    return sorted(glob.glob(os.path.join(harness.SOURCE, pattern), recursive=True))
 
 
 class Reference(harness.Case):
