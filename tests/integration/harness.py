@@ -144,7 +144,9 @@ class Case(unittest.TestCase):
             return file.read()
 
     def _env(self, env):
-        merged = {k: v for k, v in os.environ.items() if k != "SBHOST_FAKE_CLOCK_FILE"}
+        # A make of ours must not take the one that started the tests for its parent.
+        foreign = ("SBHOST_FAKE_CLOCK_FILE", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")
+        merged = {k: v for k, v in os.environ.items() if k not in foreign}
         merged["LC_ALL"] = "C"
         merged.update(env or {})
         return merged
