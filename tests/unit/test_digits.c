@@ -34,6 +34,7 @@ Test(digits, every_number_of_few_digits_and_the_ends_of_the_others)
 
 Test(digits, leading_zeros_are_kept_where_the_count_is_given)
 {
+	static const char seven[] = "00000007";
 	uint8_t text[9] = {0};
 
 	cr_assert_eq(digits_put8(text, 1234) - text, 8);
@@ -43,6 +44,6 @@ Test(digits, leading_zeros_are_kept_where_the_count_is_given)
 
 		*end = 0;
 		cr_assert_eq(end - text, count);
-		cr_assert_str_eq((const char *)text, "00000007" + 8 - count);
+		cr_assert_str_eq((const char *)text, &seven[8 - count]);
 	}
 }
