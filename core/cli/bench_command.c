@@ -72,6 +72,7 @@ struct bench_run {
 	struct subject subjects[SUBJECTS_MAX];
 	uint32_t count;
 	struct bench_workload workload;
+	sigset_t signals; /* that end it */
 	bool json;
 	int status; /* of the parser; EXIT_DONE while all is well */
 };
@@ -323,12 +324,11 @@ static void append_json(const struct bench_run *run, struct buffer *out)
 static int bench(struct bench_run *run)
 {
 	AUTO(buffer_done) struct buffer out = BUFFER_INIT;
-	sigset_t signals;
 	int status = load_subjects(run);
 
-	block_signals(&signals);
+	block_signals(&run->signals);
 	run->workload.is_wanted = is_wanted;
-	run->workload.context = &signals;
+	run->workload.context = &run->signals;
 	for (uint32_t i = 0; status == EXIT_DONE && i < run->count; i++)
 		status = measure(run, i);
 	if (status != EXIT_DONE)
