@@ -45,6 +45,10 @@ class Zoo(harness.Case):
         self.assertEqual(sorted(animals - set(GOOD) - set(ENDS)), sorted(rule.split(".")[1] for rule in rules))
         missed = []
         for rule in rules:
+            # It lets go of freed memory, which a sanitizer's allocator keeps as it was, and the animals are built without one.
+            if os.environ.get("SBHOST_SANITIZE") and rule == "pins.pins_are_released_in_any_order":
+                rules = [other for other in rules if other != rule]
+                continue
             warns = rule in WARNS
             report = self.check(animal(rule.split(".")[1]), "--filter", rule, status=0 if warns else 4)
             outcomes = [r["outcome"] for r in report["results"] if r["rule"] == rule]
@@ -63,7 +67,9 @@ class Zoo(harness.Case):
         return report["results"][0]["sentence"]
 
     def test_a_crash_names_the_callback_and_the_signal(self):
-        self.assertEqual(self.sentence("crashing"), "crashed in iter_next: SIGSEGV")
+        # A host that is built with a sanitizer takes the signal first, and aborts.
+        signal = "SIGABRT" if os.environ.get("SBHOST_SANITIZE") else "SIGSEGV"
+        self.assertEqual(self.sentence("crashing"), "crashed in iter_next: " + signal)
         self.assertEqual(self.sentence("exiting"), "ended the process in open, with status 0")
 
     def test_a_plugin_that_never_returns_is_given_up(self):
