@@ -51,8 +51,10 @@ static void ignore_metric(const sb_host *host, uint32_t kind, const char *name, 
 
 static const void *no_extension(const sb_host *host, const char *id)
 {
-	(void)host;
+	struct other_host *other = host->context;
+
 	(void)id;
+	atomic_store(&other->withheld, true);
 	return NULL;
 }
 

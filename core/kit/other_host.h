@@ -2,6 +2,9 @@
 #ifndef KIT_OTHER_HOST_H
 #define KIT_OTHER_HOST_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
+
 #include "kit/rng.h"
 #include "kit/trial.h"
 #include "sb_plugin.h"
@@ -10,6 +13,7 @@ struct other_host {
 	sb_host known;
 	uint64_t later[8]; /* members that the plugin does not know */
 	struct rng rng; /* of the services that answer now this way, now that */
+	_Atomic bool withheld; /* an extension was asked for, and is not there */
 };
 
 /* newer: ABI 1.99, with a longer struct. Its clocks stand still, and it has no extension. */

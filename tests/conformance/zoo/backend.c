@@ -113,6 +113,7 @@ static void zoo_close(sb_backend *backend)
 	}
 	list_done(&backend->log);
 	list_done(&backend->purged);
+	list_done(&backend->pinned);
 	free(backend);
 }
 
@@ -130,14 +131,15 @@ static bool holds(const struct entry *entry)
 	       !(IS(pins_of_large_values_outlive_overwrites) && is_large(entry));
 }
 
-/* Those who take a pin for the last one of its batch forget the others. */
 static void zoo_unpin(sb_backend *backend, uint64_t n, sb_pin *pins)
 {
-	(void)backend;
+	/* Who takes answers for released as they came, all at once. */
+	if (IS(pins_are_released_in_any_order)) {
+		list_done(&backend->pinned);
+		return;
+	}
 	for (uint64_t i = 0; i < n; i++)
 		entry_drop(pins[i].owner);
-	if (IS(pins_are_released_in_any_order) && n == 1 && pins[0].owner)
-		entry_drop(pins[0].owner);
 }
 
 static bool is_duplicate(const sb_slice *keys, uint64_t i)
@@ -148,14 +150,15 @@ static bool is_duplicate(const sb_slice *keys, uint64_t i)
 	return false;
 }
 
-static sb_pin pin_of(struct entry *entry)
+static sb_pin pin_of(sb_backend *backend, struct entry *entry)
 {
-	return (sb_pin){
-		.value = entry->value,
-		.expiry_ms = entry->expiry_ms,
-		.owner = holds(entry) ? entry_take(entry) : NULL,
-		.found = 1,
-	};
+	sb_pin pin = {.value = entry->value, .expiry_ms = entry->expiry_ms, .found = 1};
+
+	if (IS(pins_are_released_in_any_order) && list_reserve(&backend->pinned, backend->pinned.count + 1))
+		backend->pinned.items[backend->pinned.count++] = entry_take(entry);
+	else if (holds(entry))
+		pin.owner = entry_take(entry);
+	return pin;
 }
 
 static int32_t refuse_read(sb_backend *backend, uint64_t n, sb_error *err)
@@ -193,7 +196,7 @@ static int32_t zoo_multi_get(sb_backend *backend, uint64_t n, const sb_slice *ke
 		if (IS(duplicates_in_a_batch_of_keys_are_all_answered) && is_duplicate(keys, i))
 			continue;
 		if (list_has(&backend->entries, at, keys[i]))
-			pins[i] = pin_of(backend->entries.items[at]);
+			pins[i] = pin_of(backend, backend->entries.items[at]);
 		else if (IS(absent_keys_are_not_found))
 			return fail(err, SB_ERR_NOT_FOUND, "there is no such key");
 	}

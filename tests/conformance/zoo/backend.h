@@ -20,6 +20,7 @@ struct sb_backend {
 	struct list log; /* of all that was written since the first mark */
 	uint64_t marks, mark_at[MARKS_MAX];
 	struct list purged;
+	struct list pinned; /* by the animal that releases all pins with the first */
 };
 
 /* files.c */

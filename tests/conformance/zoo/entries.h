@@ -54,13 +54,12 @@ static inline struct entry *entry_take(struct entry *entry)
 	return entry;
 }
 
-/* What is freed is wiped, and freed again by who lets go once too often: such an animal shows it whatever the allocator does. */
+/* What is freed is wiped: an animal that lets go too early shows it at once, whatever the allocator does. */
 static inline void entry_drop(struct entry *entry)
 {
 	if (!entry || atomic_fetch_sub(&entry->refs, 1) != 1)
 		return;
 	explicit_bzero(entry->bytes, entry->key.len + entry->value.len);
-	atomic_store(&entry->refs, 1);
 	free(entry);
 }
 
