@@ -30,7 +30,7 @@
 
 #define BATCH 1024u /* as a job's */
 #define VALUE_BYTES 80u
-#define CACHED_BYTES 230u /* an entry in the working set, its slots and spare slots included */
+#define CACHED_BYTES 210u /* an entry in the working set, its slots and spare slots included */
 #define ROUNDS_MAX 15
 #define LIST_MAX 16
 
@@ -226,7 +226,8 @@ static void cached_open(struct cached *cached, const char *dir, uint64_t keys, u
 	must(plugin_load(&io, "rocksdb", SB_PLUGIN_DIR, &cached->plugin, &err), &err);
 	must(plugin_find_component(cached->plugin, SB_KIND_BACKEND, &component, &err), &err);
 	must(option_set_parse(component, "-o", options->pairs, options->pair_count, &cached->options, &err), &err);
-	must(instance_open_backend(component, "backend-0", dir, 0, &cached->options, &env, &cached->backend, &err),
+	must(instance_open_backend(component, "backend-0", dir, SB_OPEN_NO_SHORT_ITER, &cached->options, &env,
+				   &cached->backend, &err),
 	     &err);
 	must(schema_from_component(&shape, 0, &cached->schema, &err), &err);
 	must(keyed_state_open(&(struct keyed_state_config){.backend = cached->backend,

@@ -245,6 +245,9 @@ typedef struct sb_iter sb_iter;
 /* sb_backend_config.flags */
 #define SB_OPEN_READ_ONLY 1u /* dir holds what another instance wrote and closed; change nothing in it */
 #define SB_OPEN_FILES 2u /* dir holds the files of a checkpoint (see sb_files_ops); go on from them */
+#define SB_OPEN_NO_SHORT_ITER                                                                                          \
+	4u /* a hint: no SB_ITER_SHORT iterator will be opened on the instance, so a
+                                   * form that is fast for single keys may be chosen, though opening an iterator is slow in it */
 
 typedef struct sb_backend_config {
 	uint32_t struct_size;

@@ -230,7 +230,8 @@ static int32_t measure_in(struct bench_run *run, uint32_t index, const char *dir
 	atomic_init(&horizon_ms, INT64_MIN);
 	TRY(option_set_parse(subject->component, "--backend-opt", run->pairs, is_named ? run->pair_count : 0, &options,
 			     err));
-	status = instance_open_backend(subject->component, "backend-0", dir, 0, &options, &env, &backend, err);
+	status = instance_open_backend(subject->component, "backend-0", dir, SB_OPEN_NO_SHORT_ITER, &options, &env,
+				       &backend, err);
 	if (status == SB_OK) {
 		status = bench_workload_run(&run->workload, backend, &subject->figures, err);
 		instance_close(backend);

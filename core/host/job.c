@@ -106,6 +106,7 @@ static int32_t open_pipeline(struct job *job, sb_error *err)
 	for (uint32_t i = 0; i < config->parallelism; i++)
 		tasks[i] = (struct pipeline_task_config){
 			.backend = job->tasks[i].backend,
+			.backend_empty = job->starts_empty,
 			.horizon_ms = &job->tasks[i].horizon_ms,
 			.provider_parts = job->tasks[i].parts,
 			.provider_count = job->tasks[i].part_count,
@@ -153,6 +154,7 @@ static int32_t run(struct job *job, sb_error *err)
 	TRY(restore_leave_newer(job, err));
 	job->refusal = JOB_BAD_CONFIG;
 	TRY(open_outputs(job, err));
+	job->starts_empty = !job->checkpoint;
 	checkpoint_reader_close(job->checkpoint);
 	job->checkpoint = NULL;
 	TRY(open_pipeline(job, err));

@@ -117,6 +117,18 @@ static int32_t task_dir(struct job *job, uint32_t index, sb_error *err)
 	return SB_OK;
 }
 
+/* Only scans over raw states open short iterators. */
+static uint32_t open_flags(const struct job *job)
+{
+	uint32_t flags = SB_OPEN_NO_SHORT_ITER | (job->native ? SB_OPEN_FILES : 0);
+
+	for (uint64_t i = 0; i < job->schema.count; i++) {
+		if (job->schema.states[i].kind == SB_STATE_RAW)
+			flags &= ~SB_OPEN_NO_SHORT_ITER;
+	}
+	return flags;
+}
+
 static int32_t open_backend(struct job *job, uint32_t index, sb_error *err)
 {
 	struct job_task *task = &job->tasks[index];
@@ -129,8 +141,8 @@ static int32_t open_backend(struct job *job, uint32_t index, sb_error *err)
 	TRY(io_mkdir_p(job->config->io, task->dir, err));
 	TRY(restore_place_files(job, index, err));
 	snprintf(name, sizeof(name), "backend-%u", index);
-	status = instance_open_backend(job->backend, name, task->dir, job->native ? SB_OPEN_FILES : 0,
-				       &job->backend_options, &env, &task->backend, err);
+	status = instance_open_backend(job->backend, name, task->dir, open_flags(job), &job->backend_options, &env,
+				       &task->backend, err);
 	if (status == SB_ERR_CORRUPT && job->native)
 		job->checkpoint_damaged = true;
 	return status;

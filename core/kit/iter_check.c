@@ -15,6 +15,8 @@ void iter_check_open(struct iter_check *check, struct subject *s, sb_slice lower
 	sb_iter_options options = {.struct_size = sizeof(options), .lower = lower, .upper = upper};
 	int32_t status;
 
+	if (!(s->hints & SB_OPEN_NO_SHORT_ITER) && rng_below(&s->rng, 4) == 0)
+		options.flags = SB_ITER_SHORT;
 	memset(check, 0, sizeof(*check));
 	check->s = s;
 	model_copy_range(&s->model, lower, upper, &check->moment);

@@ -64,7 +64,8 @@ void subject_open(struct subject *s)
 	sb_error err = ERROR_INIT;
 
 	snprintf(s->instance_dir, sizeof(s->instance_dir), "%.3900s/instance-%u", s->dir, s->opened++);
-	if (io_mkdir_p(&s->io, s->instance_dir, &err) != SB_OK || subject_open_at(s, s->instance_dir, 0, &err) != SB_OK)
+	if (io_mkdir_p(&s->io, s->instance_dir, &err) != SB_OK ||
+	    subject_open_at(s, s->instance_dir, s->hints, &err) != SB_OK)
 		FAIL(s, "%s", err.message);
 	s->keeps_dir = false;
 }
@@ -100,6 +101,7 @@ void subject_init(struct subject *s, const struct trial *trial, uint64_t seed)
 	s->trial = trial;
 	process_look(trial, &s->before);
 	rng_init(&s->rng, seed);
+	s->hints = rng_below(&s->rng, 2) ? SB_OPEN_NO_SHORT_ITER : 0;
 	model_init(&s->model);
 	s->io = *trial->io;
 	fake_clock_init(&s->clock, START_MS * 1000000);

@@ -37,6 +37,7 @@ struct subject {
 	char dir[PATH_MAX]; /* of the subject; below it a folder of the instance's own each time */
 	char instance_dir[PATH_MAX];
 	unsigned opened;
+	uint32_t hints; /* of sb_backend_config.flags, by the seed */
 	bool keeps_dir; /* opened at a directory of somebody else's */
 	struct instance *instance;
 	const sb_backend_ops *ops;

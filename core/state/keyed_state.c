@@ -49,6 +49,7 @@ int32_t keyed_state_open(const struct keyed_state_config *config, struct keyed_s
 		return error_no_memory(err);
 	ks->config = *config;
 	ks->ops = &config->backend->component->backend;
+	ks->complete = config->backend_empty;
 	if (config->cache_bytes == 0)
 		ks->in_place.ops = component_inplace(config->backend->component);
 	status = working_set_init(&ks->set, config->key_groups, err);
@@ -160,6 +161,10 @@ static int32_t take_answer(struct keyed_state *ks, struct entry *entry, const sb
 					 ks->config.backend->name, (unsigned long long)pin->value.len, state->name,
 					 state->value_size);
 		memcpy(entry->value, pin->value.ptr, pin->value.len);
+	} else if (pin->value.len > KEYED_STATE_VALUE_MAX) {
+		return error_set(err, SB_ERR_CORRUPT,
+				 "%s returned %llu bytes for a value of state '%s'; 64 MiB is the most",
+				 ks->config.backend->name, (unsigned long long)pin->value.len, state->name);
 	} else {
 		TRY(working_set_set_value(&ks->set, entry, pin->value, err));
 	}
@@ -173,6 +178,11 @@ int32_t keyed_state_fetch(struct keyed_state *ks, struct entry **entries, uint64
 	struct instance *backend = ks->config.backend;
 	int32_t status;
 
+	if (ks->complete) {
+		for (uint64_t i = 0; i < n; i++)
+			entries[i]->flags |= ENTRY_FETCHED;
+		return SB_OK;
+	}
 	TRY(reserve_misses(ks, n, err));
 	for (uint64_t i = 0; i < n; i++)
 		ks->miss_keys[i] = entry_key(entries[i]);
@@ -187,34 +197,41 @@ int32_t keyed_state_fetch(struct keyed_state *ks, struct entry **entries, uint64
 	return status;
 }
 
+static struct entry *find_row(struct keyed_state *ks, uint64_t event, uint32_t index, uint64_t hash)
+{
+	const struct schema_state *state = &ks->config.schema->states[index];
+
+	return working_set_find_or_add(&ks->set, hash, index, key_group_of(ks->hashes[event], ks->config.key_groups),
+				       state->id, ks->events[event].key, state->value_size);
+}
+
 /* Three passes, so that cache misses overlap: hash and prefetch slots, prefetch entries, look up. */
 static int32_t find_rows(struct keyed_state *ks, uint64_t *ret_misses, sb_error *err)
 {
-	const struct schema *schema = ks->config.schema;
+	const uint64_t rows = ks->batch * ks->struct_count;
 	uint64_t misses = 0;
-	uint64_t rows = ks->batch * ks->struct_count;
 
-	for (uint64_t row = 0; row < rows; row++) {
-		ks->row_hashes[row] = working_set_hash(&ks->set, ks->struct_states[row % ks->struct_count],
-						       ks->events[row / ks->struct_count].key);
-		working_set_prefetch(&ks->set, ks->row_hashes[row]);
+	for (uint64_t event = 0, row = 0; event < ks->batch; event++) {
+		for (uint32_t column = 0; column < ks->struct_count; column++, row++) {
+			ks->row_hashes[row] =
+				working_set_hash(&ks->set, ks->struct_states[column], ks->events[event].key);
+			working_set_prefetch(&ks->set, ks->row_hashes[row]);
+		}
 	}
 	for (uint64_t row = 0; row < rows; row++)
 		working_set_prefetch_entry(&ks->set, ks->row_hashes[row]);
-	for (uint64_t row = 0; row < rows; row++) {
-		uint64_t event = row / ks->struct_count;
-		uint32_t index = ks->struct_states[row % ks->struct_count];
-		struct entry *entry = working_set_find_or_add(
-			&ks->set, ks->row_hashes[row], index, key_group_of(ks->hashes[event], ks->config.key_groups),
-			schema->states[index].id, ks->events[event].key, schema->states[index].value_size);
+	for (uint64_t event = 0, row = 0; event < ks->batch; event++) {
+		for (uint32_t column = 0; column < ks->struct_count; column++, row++) {
+			struct entry *entry = find_row(ks, event, ks->struct_states[column], ks->row_hashes[row]);
 
-		if (!entry)
-			return error_no_memory(err);
-		ks->rows[row] = entry;
-		/* A new entry is marked here, so that a second event of its key does not ask again. */
-		if (!(entry->flags & (ENTRY_FETCHED | ENTRY_REFERENCED)))
-			ks->misses[misses++] = entry;
-		entry->flags |= ENTRY_REFERENCED;
+			if (!entry)
+				return error_no_memory(err);
+			ks->rows[row] = entry;
+			/* A new entry is marked here, so that a second event of its key does not ask again. */
+			if (!(entry->flags & (ENTRY_FETCHED | ENTRY_REFERENCED)))
+				ks->misses[misses++] = entry;
+			entry->flags |= ENTRY_REFERENCED;
+		}
 	}
 	ks->stats.hits += rows - misses;
 	ks->stats.misses += misses;

@@ -28,6 +28,7 @@ struct keyed_state_config {
 	struct instance *backend; /* open; outlives the keyed state */
 	const struct schema *schema; /* outlives it, too */
 	uint32_t key_groups;
+	bool backend_empty; /* nothing was restored into it: it is not asked for what was never in the working set */
 	uint64_t
 		cache_bytes; /* budget of the working set, half as much again and 64 MiB while a barrier thaws; 0: the batch at hand only */
 	struct write_hold *

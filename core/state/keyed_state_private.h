@@ -7,6 +7,8 @@
 #include "state/keyed_state.h"
 #include "state/working_set.h"
 
+#define KEYED_STATE_VALUE_MAX ((uint64_t)64 << 20)
+
 struct keyed_state {
 	struct keyed_state_config config;
 	const sb_backend_ops *ops;
@@ -30,6 +32,7 @@ struct keyed_state {
 	uint64_t misses_cap;
 	sb_op *write_ops; /* scratch for write_batch */
 	struct ordered_entry *writes;
+	bool complete; /* what the working set does not have the backend does not have either */
 	bool shrinking; /* evicting until an eighth of the budget is free */
 	bool sealed; /* from freeze to release: the backend gets what is frozen, and nothing newer */
 	uint32_t thaw_list; /* the lists of what is frozen are empty before this one */

@@ -82,7 +82,7 @@ int32_t keyed_state_raw_put(struct keyed_state *ks, uint32_t state, uint64_t eve
 	int32_t status;
 
 	TRY(keyed_state_check_call(ks, state, event, SB_STATE_RAW));
-	if (value.len > (uint64_t)64 << 20) {
+	if (value.len > KEYED_STATE_VALUE_MAX) {
 		error_set(&err, SB_ERR_INVALID, "a value of state '%s' has %llu bytes; 64 MiB is the most",
 			  ks->config.schema->states[state].name, (unsigned long long)value.len);
 		return keyed_state_fail(ks, SB_ERR_INVALID, &err);

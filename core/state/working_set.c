@@ -14,27 +14,23 @@
 
 #define FIRST_SLOTS 1024u
 #define TRIM_SLOTS_AN_ENTRY 8u
-#define POOL_UNIT 32u
-#define POOL_CLASSES 32u /* up to 1 KiB; larger ones go back to malloc */
-#define SLOT_BYTES (sizeof(uint32_t) + sizeof(struct entry *))
+#define RESIZE_AHEAD 16u
+#define SLOT_BYTES sizeof(uint64_t)
+#define VALUE_ALIGN 16u /* as sb_task promises */
 
-static size_t entry_head_bytes(void)
+static uint64_t slot_of(uint64_t hash, const struct entry *entry)
 {
-	return (sizeof(struct entry) + 15) & ~(size_t)15;
+	return (hash & ~WORKING_SET_POINTER) | (uintptr_t)entry;
 }
 
-static int32_t alloc_table(uint64_t slots, uint32_t **ret_tags, struct entry ***ret_slots, sb_error *err)
+static bool may_be(uint64_t slot, uint64_t hash)
 {
-	uint32_t *tags = calloc(slots, sizeof(*tags));
-	struct entry **entries = tags ? malloc(slots * sizeof(*entries)) : NULL;
+	return ((slot ^ hash) & ~WORKING_SET_POINTER) == 0;
+}
 
-	if (!entries) {
-		free(tags);
-		return error_no_memory(err);
-	}
-	*ret_tags = tags;
-	*ret_slots = entries;
-	return SB_OK;
+static size_t value_offset(uint32_t key_len)
+{
+	return (sizeof(struct entry) + key_len + VALUE_ALIGN - 1) & ~(size_t)(VALUE_ALIGN - 1);
 }
 
 int32_t working_set_init(struct working_set *set, uint32_t key_groups, sb_error *err)
@@ -46,17 +42,19 @@ int32_t working_set_init(struct working_set *set, uint32_t key_groups, sb_error 
 		if (!set->changes[i].lists)
 			return error_no_memory(err);
 	}
-	TRY(alloc_table(FIRST_SLOTS, &set->tags, &set->slots, err));
+	set->slots = entry_pages_alloc(FIRST_SLOTS * SLOT_BYTES);
+	if (!set->slots)
+		return error_no_memory(err);
 	set->mask = FIRST_SLOTS - 1;
 	set->bytes = FIRST_SLOTS * SLOT_BYTES;
 	if (getrandom(&set->secret, sizeof(set->secret), 0) != sizeof(set->secret))
-		set->secret = (uint64_t)(uintptr_t)set->tags * UINT64_C(0x9e3779b97f4a7c15);
+		set->secret = (uint64_t)(uintptr_t)set->slots * UINT64_C(0x9e3779b97f4a7c15);
 	return SB_OK;
 }
 
 static bool is_inline(const struct entry *entry)
 {
-	return entry->value == (const uint8_t *)entry + entry_head_bytes();
+	return entry->value == (const uint8_t *)entry + value_offset(entry->key_len);
 }
 
 uint64_t working_set_entry_bytes(const struct entry *entry)
@@ -66,39 +64,20 @@ uint64_t working_set_entry_bytes(const struct entry *entry)
 
 static void free_entry(struct working_set *set, struct entry *entry)
 {
-	uint32_t class = entry->alloc_bytes / POOL_UNIT;
-
 	set->bytes -= working_set_entry_bytes(entry);
 	if (!is_inline(entry))
 		free(entry->value);
-	if (class > POOL_CLASSES) {
-		free(entry);
-		return;
-	}
-	entry->changed_next = set->pool[class];
-	set->pool[class] = entry;
-}
-
-static void free_pool(struct working_set *set)
-{
-	for (uint32_t class = 0; class <= POOL_CLASSES; class ++) {
-		while (set->pool[class]) {
-			struct entry *next = set->pool[class]->changed_next;
-
-			free(set->pool[class]);
-			set->pool[class] = next;
-		}
-	}
+	entry_pool_free(&set->pool, entry, entry->alloc_bytes);
 }
 
 void working_set_clear(struct working_set *set)
 {
 	for (uint64_t i = 0; set->count && i <= set->mask; i++) {
-		if (!set->tags[i])
+		if (!set->slots[i])
 			continue;
-		set->tags[i] = 0;
+		free_entry(set, working_set_at(set, i));
+		set->slots[i] = 0;
 		set->count--;
-		free_entry(set, set->slots[i]);
 	}
 }
 
@@ -122,10 +101,9 @@ void working_set_done(struct working_set *set)
 		free_copies(set, &set->changes[i]);
 		free(set->changes[i].lists);
 	}
-	if (set->tags)
+	if (set->slots)
 		working_set_clear(set);
-	free_pool(set);
-	free(set->tags);
+	entry_pool_done(&set->pool);
 	free(set->slots);
 	memset(set, 0, sizeof(*set));
 }
@@ -135,59 +113,48 @@ uint64_t working_set_hash(const struct working_set *set, uint32_t state_index, s
 	return XXH3_64bits_withSeed(user_part.ptr, user_part.len, set->secret + state_index);
 }
 
-static uint32_t tag_of(uint64_t hash)
-{
-	return (uint32_t)(hash >> 32) | 1u;
-}
-
 void working_set_prefetch(const struct working_set *set, uint64_t hash)
 {
-	__builtin_prefetch(&set->tags[hash & set->mask]);
 	__builtin_prefetch(&set->slots[hash & set->mask]);
 }
 
 void working_set_prefetch_entry(const struct working_set *set, uint64_t hash)
 {
-	uint64_t at = hash & set->mask;
+	const uint8_t *entry = (const uint8_t *)working_set_at(set, hash & set->mask);
 
-	if (set->tags[at] == tag_of(hash)) {
-		__builtin_prefetch(set->slots[at]);
-		__builtin_prefetch((const uint8_t *)set->slots[at] + 64);
+	if (may_be(set->slots[hash & set->mask], hash)) {
+		__builtin_prefetch(entry);
+		__builtin_prefetch(entry + sizeof(struct entry));
 	}
 }
 
-static uint64_t free_slot(const uint32_t *tags, uint64_t mask, uint64_t hash)
+static uint64_t free_slot(const uint64_t *slots, uint64_t mask, uint64_t hash)
 {
 	uint64_t at = hash & mask;
 
-	while (tags[at])
+	while (slots[at])
 		at = (at + 1) & mask;
 	return at;
 }
 
 static int32_t resize(struct working_set *set, uint64_t new_slots, sb_error *err)
 {
-	const uint64_t slots = set->mask + 1;
-	uint32_t *tags;
-	struct entry **entries;
+	const uint64_t old_slots = set->mask + 1;
+	uint64_t *slots = entry_pages_alloc(new_slots * SLOT_BYTES);
 
-	TRY(alloc_table(new_slots, &tags, &entries, err));
-	for (uint64_t i = 0; i < slots; i++) {
-		uint64_t at;
-
-		if (!set->tags[i])
-			continue;
-		at = free_slot(tags, new_slots - 1, set->slots[i]->hash);
-		tags[at] = set->tags[i];
-		entries[at] = set->slots[i];
+	if (!slots)
+		return error_no_memory(err);
+	for (uint64_t i = 0; i < old_slots; i++) {
+		if (i + RESIZE_AHEAD < old_slots)
+			__builtin_prefetch(working_set_at(set, i + RESIZE_AHEAD));
+		if (set->slots[i])
+			slots[free_slot(slots, new_slots - 1, working_set_at(set, i)->hash)] = set->slots[i];
 	}
-	free(set->tags);
 	free(set->slots);
-	set->tags = tags;
-	set->slots = entries;
+	set->slots = slots;
 	set->mask = new_slots - 1;
 	set->bytes += new_slots * SLOT_BYTES;
-	set->bytes -= slots * SLOT_BYTES;
+	set->bytes -= old_slots * SLOT_BYTES;
 	return SB_OK;
 }
 
@@ -219,39 +186,30 @@ static bool is_entry_of(const struct entry *entry, uint64_t hash, uint32_t state
 
 struct entry *working_set_find(const struct working_set *set, uint64_t hash, uint32_t state_index, sb_slice user_part)
 {
-	uint32_t tag = tag_of(hash);
+	for (uint64_t at = hash & set->mask; set->slots[at]; at = (at + 1) & set->mask) {
+		struct entry *entry = working_set_at(set, at);
 
-	for (uint64_t at = hash & set->mask; set->tags[at]; at = (at + 1) & set->mask) {
-		if (set->tags[at] == tag && is_entry_of(set->slots[at], hash, state_index, user_part))
-			return set->slots[at];
+		if (may_be(set->slots[at], hash) && is_entry_of(entry, hash, state_index, user_part))
+			return entry;
 	}
 	return NULL;
 }
 
 static struct entry *alloc_entry(struct working_set *set, uint32_t key_len, uint32_t inline_bytes)
 {
-	size_t value_room = (inline_bytes + 7u) & ~(size_t)7;
-	size_t bytes = entry_head_bytes() + value_room + key_len;
-	uint32_t class;
-	struct entry *entry;
+	const size_t head_bytes = value_offset(key_len);
+	const size_t bytes = entry_pool_size(head_bytes + inline_bytes);
+	struct entry *entry = entry_pool_alloc(&set->pool, bytes);
 
-	bytes = (bytes + POOL_UNIT - 1) & ~(size_t)(POOL_UNIT - 1);
-	class = (uint32_t)(bytes / POOL_UNIT);
-	if (class <= POOL_CLASSES && set->pool[class]) {
-		entry = set->pool[class];
-		set->pool[class] = entry->changed_next;
-	} else {
-		entry = malloc(bytes);
-	}
 	if (!entry)
 		return NULL;
-	memset(entry, 0, entry_head_bytes() + value_room);
+	memset(entry, 0, sizeof(*entry));
 	entry->alloc_bytes = (uint32_t)bytes;
 	entry->key_len = key_len;
-	entry->key = (uint8_t *)entry + entry_head_bytes() + value_room;
 	if (inline_bytes) {
-		entry->value = (uint8_t *)entry + entry_head_bytes();
+		entry->value = (uint8_t *)entry + head_bytes;
 		entry->value_len = entry->value_cap = inline_bytes;
+		memset(entry->value, 0, inline_bytes);
 	}
 	set->bytes += bytes;
 	return entry;
@@ -261,7 +219,6 @@ struct entry *working_set_find_or_add(struct working_set *set, uint64_t hash, ui
 				      uint32_t state_id, sb_slice user_part, uint32_t inline_bytes)
 {
 	struct entry *entry = working_set_find(set, hash, state_index, user_part);
-	uint64_t at;
 
 	if (entry)
 		return entry;
@@ -273,9 +230,7 @@ struct entry *working_set_find_or_add(struct working_set *set, uint64_t hash, ui
 	composed_put_prefix(entry->key, key_group, state_id);
 	if (user_part.len)
 		memcpy(entry->key + COMPOSED_PREFIX_BYTES, user_part.ptr, user_part.len);
-	at = free_slot(set->tags, set->mask, hash);
-	set->tags[at] = tag_of(hash);
-	set->slots[at] = entry;
+	set->slots[free_slot(set->slots, set->mask, hash)] = slot_of(hash, entry);
 	set->count++;
 	return entry;
 }
@@ -289,11 +244,11 @@ int32_t working_set_set_value(struct working_set *set, struct entry *entry, sb_s
 			return error_no_memory(err);
 		set->bytes += value.len - entry->value_cap;
 		entry->value = grown;
-		entry->value_cap = value.len;
+		entry->value_cap = (uint32_t)value.len;
 	}
 	if (value.len)
 		memcpy(entry->value, value.ptr, value.len);
-	entry->value_len = value.len;
+	entry->value_len = (uint32_t)value.len;
 	return SB_OK;
 }
 
@@ -324,7 +279,7 @@ static int32_t leave_copy(struct working_set *set, struct entry *entry, sb_error
 {
 	struct changed_list *list = list_of(change_set_of(set, entry), entry);
 	const bool has_inline = is_inline(entry);
-	struct entry *copy = alloc_entry(set, entry->key_len, has_inline ? (uint32_t)entry->value_len : 0);
+	struct entry *copy = alloc_entry(set, entry->key_len, has_inline ? entry->value_len : 0);
 
 	if (!copy)
 		return error_no_memory(err);
@@ -393,23 +348,22 @@ void working_set_freeze(struct working_set *set)
 /* Moves later members of the probe chain up, so that no hole breaks it. */
 static void close_gap(struct working_set *set, uint64_t hole)
 {
-	for (uint64_t at = (hole + 1) & set->mask; set->tags[at]; at = (at + 1) & set->mask) {
-		uint64_t home = set->slots[at]->hash & set->mask;
+	for (uint64_t at = (hole + 1) & set->mask; set->slots[at]; at = (at + 1) & set->mask) {
+		uint64_t home = working_set_at(set, at)->hash & set->mask;
 
 		if (((at - home) & set->mask) < ((at - hole) & set->mask))
 			continue;
-		set->tags[hole] = set->tags[at];
 		set->slots[hole] = set->slots[at];
 		hole = at;
 	}
-	set->tags[hole] = 0;
+	set->slots[hole] = 0;
 }
 
 void working_set_remove(struct working_set *set, struct entry *entry)
 {
 	uint64_t at = entry->hash & set->mask;
 
-	while (set->slots[at] != entry || !set->tags[at])
+	while (working_set_at(set, at) != entry)
 		at = (at + 1) & set->mask;
 	close_gap(set, at);
 	set->count--;
@@ -422,12 +376,9 @@ struct entry *working_set_next_victim(struct working_set *set, uint32_t spare, u
 		/* An odd multiplier visits every slot once a round, scattered: a hand that went in order would leave all
 		 * free slots behind it and a full stretch before it, in which probing becomes a walk. */
 		uint64_t at = set->hand++ * UINT64_C(0x9e3779b97f4a7c15) & set->mask;
-		struct entry *entry;
+		struct entry *entry = working_set_at(set, at);
 
-		if (!set->tags[at])
-			continue;
-		entry = set->slots[at];
-		if (entry->flags & spare)
+		if (!entry || entry->flags & spare)
 			continue;
 		if (!(entry->flags & ENTRY_REFERENCED))
 			return entry;

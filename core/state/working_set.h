@@ -14,9 +14,12 @@
  * change leaves a copy of itself in its place, which is in no table and goes away when it has been written.
  *
  * The table is open addressing with linear probing and backward-shift deletion: no tombstones, so a
- * table that turns over for days probes as fast as a new one. Slots keep a half of the
- * hash, so that a probe touches an entry only when it is very likely the right one. The hash is keyed by a
- * secret: event keys come from outside, and must not be able to pile up. */
+ * table that turns over for days probes as fast as a new one. A slot is a pointer with sixteen bits of the hash in the part that addresses
+ * do not use, so that a probe touches an entry only when it is very likely the right one. The hash is keyed by a
+ * secret: event keys come from outside, and must not be able to pile up.
+ *
+ * What costs time here is memory that is not in the processor's cache. A slot is one line; an entry's head is one, its key begins the
+ * next, with the value behind it. */
 #ifndef STATE_WORKING_SET_H
 #define STATE_WORKING_SET_H
 
@@ -24,6 +27,9 @@
 
 #include "sb_plugin.h"
 #include "state/composed_key.h"
+#include "state/entry_pool.h"
+
+#define WORKING_SET_POINTER ((UINT64_C(1) << 48) - 1) /* user addresses are no longer unless a program asks for it */
 
 #define ENTRY_PRESENT 1u /* has a value; else it is known to be absent, or deleted */
 #define ENTRY_CHANGED_0 2u /* differs from what the backend has, and is in changes[0] */
@@ -37,15 +43,17 @@
 struct entry {
 	uint64_t hash;
 	struct entry *changed_prev, *changed_next;
-	uint8_t *value; /* inline behind the struct for struct states, else its own allocation */
-	uint64_t value_len, value_cap;
+	uint8_t *value; /* inline behind the key for struct states, else its own allocation */
 	int64_t expiry_ms;
+	uint32_t value_len, value_cap;
 	uint32_t flags;
 	uint32_t state_index; /* into the schema */
 	uint32_t key_len; /* composed */
 	uint32_t alloc_bytes; /* of this entry, to give back */
-	uint8_t *key; /* composed; inline */
+	uint8_t key[]; /* composed */
 };
+
+_Static_assert(sizeof(struct entry) == 64, "the head of an entry is a cache line");
 
 /* Struct values are changed in place until the batch ends, by pointers that the operator holds; raw ones are whole
  * with each call. So raw entries can be written in the middle of a batch, and struct entries cannot. */
@@ -62,8 +70,7 @@ struct change_set {
 };
 
 struct working_set {
-	uint32_t *tags; /* 0: empty slot */
-	struct entry **slots;
+	uint64_t *slots; /* working_set_at(); 0: empty */
 	uint64_t mask; /* slots - 1 */
 	uint64_t count;
 	uint64_t bytes; /* entries and their values, and the table */
@@ -73,7 +80,7 @@ struct working_set {
 	uint32_t list_count; /* of each change set */
 	uint32_t epoch; /* its lowest bit says which one is dirty; the other one is frozen */
 	struct change_set changes[2];
-	struct entry *pool[33]; /* freed entries by size class of 32 bytes, linked by changed_next */
+	struct entry_pool pool;
 };
 
 int32_t working_set_init(struct working_set *set, uint32_t key_groups, sb_error *err);
@@ -122,6 +129,12 @@ static inline sb_slice entry_key(const struct entry *entry)
 static inline sb_slice entry_value(const struct entry *entry)
 {
 	return (sb_slice){.ptr = entry->value, .len = entry->value_len};
+}
+
+/* The entry in a slot, or NULL. */
+static inline struct entry *working_set_at(const struct working_set *set, uint64_t slot)
+{
+	return (struct entry *)(uintptr_t)(set->slots[slot] & WORKING_SET_POINTER);
 }
 
 /* What the entry takes from the budget. */

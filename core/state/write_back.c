@@ -184,6 +184,7 @@ static uint64_t collect_victims(struct keyed_state *ks, uint64_t target, uint64_
 	while (changed < WRITE_OPS && own_bytes(ks) > target + leaving_bytes &&
 	       (victim = working_set_next_victim(&ks->set, spare, steps))) {
 		if (!(victim->flags & ENTRY_CHANGED)) {
+			ks->complete = false;
 			working_set_remove(&ks->set, victim);
 			continue;
 		}
@@ -225,6 +226,7 @@ static int32_t shrink_to_budget(struct keyed_state *ks, sb_error *err)
 		if (ks->config.backend->component->flags & SB_BACKEND_ORDERED)
 			key_order_sort(ks->writes, changed);
 		TRY(write_entries(ks, changed, err));
+		ks->complete = ks->complete && changed == 0;
 		for (uint64_t i = 0; i < changed; i++)
 			working_set_remove(&ks->set, ks->writes[i].entry);
 	}
@@ -260,6 +262,7 @@ int32_t write_back_evict(struct keyed_state *ks, sb_error *err)
 		return SB_OK;
 	if (ks->config.cache_bytes == 0) {
 		TRY(write_back_all(ks, err));
+		ks->complete = false;
 		working_set_clear(&ks->set);
 		return SB_OK;
 	}

@@ -28,6 +28,7 @@ struct partition {
 
 struct pipeline_task_config {
 	struct instance *backend; /* open, restored; the pipeline does not close it */
+	bool backend_empty; /* there was nothing to restore */
 	_Atomic int64_t *horizon_ms; /* of the backend's env */
 	const sb_slice *provider_parts; /* for the operator's restore; valid during pipeline_open */
 	uint64_t provider_count;

@@ -135,6 +135,7 @@ int32_t task_open(struct task *task, struct pipeline *p, uint32_t index, sb_erro
 		.backend = part->backend,
 		.schema = p->config.schema,
 		.key_groups = p->config.key_groups,
+		.backend_empty = part->backend_empty,
 		.cache_bytes = in_memory ? 0 : p->config.cache_bytes / p->config.tasks,
 		.hold = &task->hold,
 	};

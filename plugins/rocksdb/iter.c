@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Iterators. A RocksDB iterator holds the files and memtables of the moment that it
- * was created, so it is a stable view without a snapshot, and no compaction, nor
- * its filter, changes what it shows. It may be read and closed on another thread
- * than its instance's; it reads nothing of the instance but names.
+ * Iterators. Opening one takes a snapshot, and leaves it to the first iter_next(), that is, to the checkpoint's
+ * thread, to make RocksDB's iterator: with a hashed memtable that sorts the whole memtable, which may take a second. From then on the
+ * iterator holds the files and memtables of its moment. Before, a compaction may have purged what expired below the horizon, which iterators may
+ * leave out anyway. It may be read and closed on another thread
+ * than its instance's; it reads nothing of the instance but names and the database.
  *
  * Several entries a call must stay valid together, while RocksDB keeps only the
  * current one. They are copied into a buffer of the iterator's. RocksDB's pin_data
@@ -15,9 +16,6 @@
  * is not copied: it is handed out where RocksDB holds it, and the step to the next
  * is put off to the next call. So an entry of any size fits, and one that is larger
  * than the buffer is never copied at all.
- *
- * Opening only takes hold of the moment. The first seek, which reads files, is left to
- * the first iter_next(), that is, to the checkpoint's thread.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -29,11 +27,11 @@
 #define READAHEAD_BYTES ((size_t)1 << 20)
 
 struct sb_iter {
-	const struct sb_backend *backend; /* for the names in errors, which never change */
+	const struct sb_backend *backend; /* for what never changes: names, the database */
 	rocksdb_readoptions_t *options;
-	rocksdb_iterator_t *position;
+	const rocksdb_snapshot_t *snapshot;
+	rocksdb_iterator_t *position; /* NULL before the first iter_next() */
 	uint8_t *bounds; /* lower, then upper; options point into it */
-	bool started;
 	bool step_due; /* the entry at position was handed out in place */
 	size_t buffer_size;
 	uint8_t buffer[];
@@ -92,7 +90,8 @@ int32_t iter_open(sb_backend *backend, const sb_iter_options *options, sb_iter *
 		iter_close(iter);
 		return status;
 	}
-	iter->position = rocksdb_create_iterator_cf(backend->engine.db, iter->options, backend->engine.family);
+	iter->snapshot = rocksdb_create_snapshot(backend->engine.db);
+	rocksdb_readoptions_set_snapshot(iter->options, iter->snapshot);
 	*ret_iter = iter;
 	return SB_OK;
 }
@@ -103,6 +102,8 @@ void iter_close(sb_iter *iter)
 		return;
 	if (iter->position)
 		rocksdb_iter_destroy(iter->position);
+	if (iter->snapshot)
+		rocksdb_release_snapshot(iter->backend->engine.db, iter->snapshot);
 	rocksdb_readoptions_destroy(iter->options);
 	free(iter->bounds);
 	free(iter);
@@ -111,11 +112,14 @@ void iter_close(sb_iter *iter)
 /* Brings position to the first entry that was not handed out. */
 static void settle(struct sb_iter *iter)
 {
-	if (!iter->started)
+	const struct engine *engine = &iter->backend->engine;
+
+	if (!iter->position) {
+		iter->position = rocksdb_create_iterator_cf(engine->db, iter->options, engine->family);
 		rocksdb_iter_seek_to_first(iter->position); /* honours the lower bound */
-	else if (iter->step_due)
+	} else if (iter->step_due) {
 		rocksdb_iter_next(iter->position);
-	iter->started = true;
+	}
 	iter->step_due = false;
 }
 

@@ -28,7 +28,7 @@
 
 static const char *const presets[] = {"balanced", "low-latency", "high-throughput", "large-state", NULL};
 static const char *const compressions[] = {"none", "snappy", "lz4", "zstd", NULL};
-static const char *const memtables[] = {"skiplist", "hash-linkedlist", NULL};
+static const char *const memtables[] = {"auto", "skiplist", "hash-linkedlist", NULL};
 static const char *const compaction_styles[] = {"universal", "level", NULL};
 
 #define PRESET_COUNT 4
@@ -82,9 +82,9 @@ static const sb_option declared[OPTION_COUNT] = {
 		       "when it is not given.",
 		       .unit = NULL),
 	[OPTION_MEMTABLE] =
-		OPTION(SB_OPTION_CHOICE, "memtable", "skiplist",
-		       "Form of the write buffer; hash-linkedlist is faster on keys that repeat and slow to "
-		       "write out and to iterate.",
+		OPTION(SB_OPTION_CHOICE, "memtable", "auto",
+		       "Form of the write buffer; hash-linkedlist finds and takes single keys faster, and is slow to "
+		       "write out and to begin to iterate; auto takes it when the operator scans no state.",
 		       .choices = memtables),
 	[OPTION_MEMTABLE_BLOOM_PERCENT] = OPTION(
 		SB_OPTION_I64, "memtable_bloom_percent", "2",
@@ -187,6 +187,9 @@ int32_t options_resolve(const sb_backend_config *config, struct settings *ret_se
 		if (given[i].is_set)
 			settings.value[i] = given[i].i64;
 	}
+	if (settings.value[OPTION_MEMTABLE] == MEMTABLE_AUTO)
+		settings.value[OPTION_MEMTABLE] =
+			config->flags & SB_OPEN_NO_SHORT_ITER ? MEMTABLE_HASH_LINKEDLIST : MEMTABLE_SKIPLIST;
 	*ret_settings = settings;
 	return SB_OK;
 }

@@ -60,12 +60,12 @@ struct settings {
 };
 
 /* Indices into the choices of OPTION_MEMTABLE and OPTION_COMPACTION_STYLE. */
-enum memtable { MEMTABLE_SKIPLIST, MEMTABLE_HASH_LINKEDLIST };
+enum memtable { MEMTABLE_AUTO, MEMTABLE_SKIPLIST, MEMTABLE_HASH_LINKEDLIST };
 enum compaction_style { COMPACTION_UNIVERSAL, COMPACTION_LEVEL };
 
 extern const sb_option *const options_declared[OPTION_COUNT];
 
-/* What the user gave, else what the preset says, else the default. */
+/* What the user gave, else what the preset says, else the default; MEMTABLE_AUTO is one of the others by then. */
 int32_t options_resolve(const sb_backend_config *config, struct settings *ret_settings, sb_error *err);
 
 /* ---------------------------------------------------------------------------

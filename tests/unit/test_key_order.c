@@ -9,9 +9,9 @@
 #include "support/rng.h"
 
 #define ENTRIES 500u
+#define KEY_MAX 32u
 
-static struct entry entries[ENTRIES];
-static uint8_t keys[ENTRIES][32];
+static struct entry *entries[ENTRIES];
 static struct ordered_entry order[ENTRIES];
 
 static int compare(const void *a, const void *b)
@@ -27,12 +27,12 @@ static void expect_sorted(struct rng *rng, uint64_t n, uint32_t common, uint32_t
 	const struct entry *expected[ENTRIES];
 
 	for (uint64_t i = 0; i < n; i++) {
-		memset(keys[i], 0xab, common);
-		entries[i] = (struct entry){.key = keys[i], .key_len = common + (uint32_t)rng_below(rng, tail_max + 1)};
-		for (uint32_t at = common; at < entries[i].key_len; at++)
-			keys[i][at] = (uint8_t)(0 - rng_below(rng, alphabet));
-		order[i].entry = &entries[i];
-		expected[i] = &entries[i];
+		memset(entries[i]->key, 0xab, common);
+		entries[i]->key_len = common + (uint32_t)rng_below(rng, tail_max + 1);
+		for (uint32_t at = common; at < entries[i]->key_len; at++)
+			entries[i]->key[at] = (uint8_t)(0 - rng_below(rng, alphabet));
+		order[i].entry = entries[i];
+		expected[i] = entries[i];
 	}
 	qsort(expected, n, sizeof(expected[0]), compare);
 	key_order_sort(order, n);
@@ -41,6 +41,22 @@ static void expect_sorted(struct rng *rng, uint64_t n, uint32_t common, uint32_t
 			  (unsigned long long)rng->seed);
 }
 
+static void set_up(void)
+{
+	for (uint64_t i = 0; i < ENTRIES; i++) {
+		entries[i] = calloc(1, sizeof(struct entry) + KEY_MAX);
+		cr_assert_not_null(entries[i]);
+	}
+}
+
+static void tear_down(void)
+{
+	for (uint64_t i = 0; i < ENTRIES; i++)
+		free(entries[i]);
+}
+
+TestSuite(key_order, .init = set_up, .fini = tear_down);
+
 Test(key_order, of_a_list_is_that_of_its_first_entries_and_the_rest_stays)
 {
 	struct changed_list list = {0};
@@ -48,10 +64,11 @@ Test(key_order, of_a_list_is_that_of_its_first_entries_and_the_rest_stays)
 	uint64_t n = 0;
 
 	for (uint64_t i = 0; i < 10; i++) {
-		keys[i][0] = (uint8_t)(9 - i);
-		entries[i] = (struct entry){.key = keys[i], .key_len = 1, .changed_prev = list.last};
-		*(list.last ? &list.last->changed_next : &list.first) = &entries[i];
-		list.last = &entries[i];
+		entries[i]->key[0] = (uint8_t)(9 - i);
+		entries[i]->key_len = 1;
+		entries[i]->changed_prev = list.last;
+		*(list.last ? &list.last->changed_next : &list.first) = entries[i];
+		list.last = entries[i];
 	}
 	cr_assert_eq(key_order_sort_list(&list, order, 7), 7);
 	for (const struct entry *at = list.first; at; before = at, at = at->changed_next, n++) {

@@ -64,6 +64,7 @@ static struct instance *backend;
 static struct keyed_state *ks;
 static struct write_hold hold;
 static struct model model;
+static bool backend_empty; /* as keyed state is told */
 
 /* The batch at hand. */
 static sb_event events[BATCH_MAX];
@@ -104,8 +105,11 @@ TestSuite(keyed_state, .init = set_up, .fini = tear_down, .timeout = 60);
 
 static void open_state(const struct component *component, uint64_t cache_bytes)
 {
-	struct keyed_state_config config = {
-		.schema = &schema, .key_groups = KEY_GROUPS, .cache_bytes = cache_bytes, .hold = &hold};
+	struct keyed_state_config config = {.schema = &schema,
+					    .key_groups = KEY_GROUPS,
+					    .backend_empty = backend_empty,
+					    .cache_bytes = cache_bytes,
+					    .hold = &hold};
 
 	cr_assert_eq(instance_open_backend(component, "backend-0", directory, 0, &options, &env, &backend, &err), SB_OK,
 		     "%s", err.message);
@@ -566,12 +570,13 @@ Test(keyed_state, equals_a_map_over_rocksdb_with_a_large_cache)
 
 Test(keyed_state, equals_a_map_over_a_plain_backend_with_every_cache)
 {
-	/* 24 KiB is a little more than the smallest table: some entries stay, some go. */
-	static const uint64_t caches[] = {0, 4096, 24 << 10, 64 << 10, 64 << 20};
+	/* 12 KiB is a little more than the smallest table: some entries stay, some go. */
+	static const uint64_t caches[] = {0, 4096, 12 << 10, 24 << 10, 64 << 10, 64 << 20};
 
-	for (size_t i = 0; i < LENGTH(caches); i++) {
-		open_plain(caches[i]);
-		compare_with_model(7 + i, 150);
+	for (size_t i = 0; i < 2 * LENGTH(caches); i++) {
+		backend_empty = i % 2;
+		open_plain(caches[i / 2]);
+		compare_with_model(7 + i / 2, 150);
 		model_clear(&model);
 		close_all();
 	}
@@ -1038,6 +1043,13 @@ Test(keyed_state, raw_key_or_value_that_is_too_long_is_refused)
 
 /* --- the cache ---------------------------------------------------------------- */
 
+static void upsert_flag(const char *key, uint8_t value)
+{
+	begin_one(key, 1);
+	*(uint8_t *)keyed_state_upsert(ks, FLAG, 0, NULL) = value;
+	must_end();
+}
+
 Test(keyed_state, cache_stays_within_its_budget_and_serves_what_it_holds)
 {
 	const uint64_t budget = 64 << 10;
@@ -1047,9 +1059,7 @@ Test(keyed_state, cache_stays_within_its_budget_and_serves_what_it_holds)
 	open_plain(budget);
 	for (int i = 0; i < 5000; i++) {
 		snprintf(key, sizeof(key), "key-%d", i);
-		begin_one(key, 1);
-		*(uint8_t *)keyed_state_upsert(ks, FLAG, 0, NULL) = (uint8_t)i;
-		must_end();
+		upsert_flag(key, (uint8_t)i);
 		keyed_state_get_stats(ks, &stats);
 		cr_assert_leq(stats.cached_bytes, budget);
 	}
@@ -1057,6 +1067,33 @@ Test(keyed_state, cache_stays_within_its_budget_and_serves_what_it_holds)
 	cr_assert_lt(stats.written_back, 5000);
 	must_flush();
 	for (int i = 0; i < 5000; i += 7) {
+		snprintf(key, sizeof(key), "key-%d", i);
+		begin_one(key, 1);
+		cr_assert_eq(*(const uint8_t *)keyed_state_peek(ks, FLAG, 0), (uint8_t)i);
+		must_end();
+	}
+}
+
+Test(keyed_state, backend_that_began_empty_is_asked_once_entries_have_left_the_cache)
+{
+	struct keyed_state_stats stats;
+	char key[16];
+
+	backend_empty = true;
+	open_plain(64 << 10);
+	for (int i = 0; i < 100; i++) {
+		snprintf(key, sizeof(key), "key-%d", i);
+		upsert_flag(key, (uint8_t)i);
+	}
+	cr_assert_eq(plain_control.calls[PLAIN_MULTI_GET], 0);
+	for (int i = 0; i < 3000; i++) {
+		snprintf(key, sizeof(key), "other-%d", i);
+		upsert_flag(key, 1);
+	}
+	keyed_state_get_stats(ks, &stats);
+	cr_assert_gt(stats.written_back, 0);
+	cr_assert_gt(plain_control.calls[PLAIN_MULTI_GET], 0);
+	for (int i = 0; i < 100; i++) {
 		snprintf(key, sizeof(key), "key-%d", i);
 		begin_one(key, 1);
 		cr_assert_eq(*(const uint8_t *)keyed_state_peek(ks, FLAG, 0), (uint8_t)i);

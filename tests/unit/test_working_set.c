@@ -69,7 +69,7 @@ static uint64_t count_slots(void)
 	uint64_t n = 0;
 
 	for (uint64_t i = 0; i <= set.mask; i++)
-		n += set.tags[i] != 0;
+		n += working_set_at(&set, i) != NULL;
 	return n;
 }
 
@@ -78,8 +78,9 @@ static void check_table(void)
 {
 	cr_assert_eq(count_slots(), set.count);
 	for (uint64_t i = 0; i <= set.mask; i++)
-		for (uint64_t at = set.tags[i] ? set.slots[i]->hash & set.mask : i; at != i; at = (at + 1) & set.mask)
-			cr_assert_neq(set.tags[at], 0, "a hole in a probe chain");
+		for (uint64_t at = set.slots[i] ? working_set_at(&set, i)->hash & set.mask : i; at != i;
+		     at = (at + 1) & set.mask)
+			cr_assert_not_null(working_set_at(&set, at), "a hole in a probe chain");
 }
 
 /* Every changed entry is on one list, that of its set, key group and kind; so is every copy. */
@@ -109,14 +110,16 @@ static uint64_t check_lists(int index, uint64_t *ret_copy_bytes)
 
 static void check_accounts(void)
 {
-	uint64_t bytes = (set.mask + 1) * (sizeof(*set.tags) + sizeof(*set.slots));
+	uint64_t bytes = (set.mask + 1) * sizeof(*set.slots);
 	uint64_t marked = 0, copy_bytes = 0;
 
 	for (uint64_t i = 0; i <= set.mask; i++) {
-		if (!set.tags[i])
+		const struct entry *entry = working_set_at(&set, i);
+
+		if (!entry)
 			continue;
-		marked += set.slots[i]->flags & ENTRY_CHANGED ? 1 : 0;
-		bytes += working_set_entry_bytes(set.slots[i]);
+		marked += entry->flags & ENTRY_CHANGED ? 1 : 0;
+		bytes += working_set_entry_bytes(entry);
 	}
 	cr_assert_eq(check_lists(0, &copy_bytes) + check_lists(1, &copy_bytes), marked);
 	cr_assert_eq(set.copy_bytes, copy_bytes);
@@ -289,7 +292,7 @@ Test(working_set, reserve_makes_room_for_all_at_once)
 {
 	cr_assert_eq(working_set_reserve(&set, 10000, &err), SB_OK);
 	cr_assert_geq((set.mask + 1) * 3, 10000u * 4);
-	cr_assert_eq(set.bytes, (set.mask + 1) * (sizeof(*set.tags) + sizeof(*set.slots)));
+	cr_assert_eq(set.bytes, (set.mask + 1) * sizeof(*set.slots));
 }
 
 Test(working_set, bytes_return_to_the_tables_own_after_clear)
