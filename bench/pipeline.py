@@ -11,7 +11,9 @@ Three figures for each, because a machine is seldom idle:
   wall    events a second from the start of the process to its end, start and final checkpoint (which the floor lacks) included
   stream  nanoseconds of an event while events passed, by sbhost's own --profile: up to the end of the input
   busy    nanoseconds of processor time an event: for `pinned` of reader and task together, for `free` of the busier of
-          the two, which is what bounds the rate once each has a processor to itself
+          the two, which is what bounds the rate once each has a processor to itself; of the task without what a barrier's
+          changes take to be written to the backend, since a short run has one barrier for a few events
+  cut     nanoseconds of an event for that one barrier at the end of the input
 
 Ratios are the floor's time through sbhost's: above 1, sbhost is the faster. Whether both are right is checked: the records are the same to the
 byte in every round, and the final state is every user's last record. The floor itself is held against tests/integration/oracle.py,
@@ -77,7 +79,7 @@ class Bench:
     def run_floor(self):
         wall, cpu, _ = self.measured([self.floor, "input", "floor.out"])
         return {"wall": self.options.events / wall, "stream": wall / self.options.events * 1e9,
-                "busy": cpu / self.options.events * 1e9}
+                "busy": cpu / self.options.events * 1e9, "cut": 0}
 
     def run_sbhost(self, backend, pin):
         for name in ("state-data", "checkpoints", "out"):
@@ -93,9 +95,11 @@ class Bench:
             if entry["msg"] == "Profile":
                 rows[entry["thread"], entry["stage"]] = entry["ns_per_event"]
         reader, task = rows["reader", "processor"], rows["task", "processor"]
+        cut = rows.get(("task", "checkpoint"), 0)
+        task = task - cut
         stream = sum(rows.get(("reader", stage), 0) for stage in ("read", "decode", "wait"))
         return {"wall": self.options.events / wall, "stream": stream,
-                "busy": reader + task if pin is not None else max(reader, task),
+                "busy": reader + task if pin is not None else max(reader, task), "cut": cut,
                 "profile": {"%s %s" % key: value for key, value in rows.items()}}
 
     def check_records(self):
@@ -161,7 +165,7 @@ def digest(path):
 
 
 def median_of(runs):
-    return {figure: statistics.median(run[figure] for run in runs) for figure in ("wall", "stream", "busy")}
+    return {figure: statistics.median(run[figure] for run in runs) for figure in ("wall", "stream", "busy", "cut")}
 
 
 def measure_case(bench, case):
@@ -185,15 +189,18 @@ def measure_case(bench, case):
                 floor[figure] / run[figure] for floor, run in zip(runs["floor"], runs[name]))
         result[name]["profile"] = {key: statistics.median(run["profile"].get(key, 0) for run in runs[name])
                                    for key in runs[name][0]["profile"]}
+    if "rocksdb free" in variants:
+        result["rocksdb free"]["of_memory"] = statistics.median(
+            memory["busy"] / rocksdb["busy"] for memory, rocksdb in zip(runs["memory free"], runs["rocksdb free"]))
     return result
 
 
 def print_case(case, result):
     for name, figures in result.items():
-        print("%-14s %-14s %7.2f %9.0f %9.0f %9s %9s" % (
-            case, name, figures["wall"] / 1e6, figures["stream"], figures["busy"],
-            "%.2f" % figures["stream_ratio"] if "stream_ratio" in figures else "",
-            "%.2f" % figures["busy_ratio"] if "busy_ratio" in figures else ""), flush=True)
+        print("%-14s %-14s %7.2f %9.0f %9.0f %7.0f %9s %9s %9s" % (
+            case, name, figures["wall"] / 1e6, figures["stream"], figures["busy"], figures["cut"],
+            *("%.2f" % figures[ratio] if ratio in figures else "" for ratio in ("stream_ratio", "busy_ratio", "of_memory"))),
+            flush=True)
 
 
 def main():
@@ -214,7 +221,8 @@ def main():
     results = {}
     with tempfile.TemporaryDirectory(dir=options.dir, prefix="sbhost-bench-") as directory:
         bench = Bench(options, directory)
-        print("%-14s %-14s %7s %9s %9s %9s %9s" % ("case", "program", "M/s", "stream ns", "busy ns", "ratio", "busy ratio"))
+        print("%-14s %-14s %7s %9s %9s %7s %9s %9s %9s" % ("case", "program", "M/s", "stream ns", "busy ns", "cut ns", "ratio",
+                                                            "busy ratio", "of memory"))
         for case in cases:
             results[case] = measure_case(bench, case)
             print_case(case, results[case])

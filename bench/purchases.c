@@ -1,8 +1,8 @@
 /* Seeded purchases as NDJSON on standard output: the input of bench/pipeline.
  *
- *   purchases USERS uniform|zipf EVENTS SEED
+ *   purchases USERS uniform|zipf|each EVENTS SEED
  *
- * zipf draws ranks with exponent 0.99 (as YCSB does: Gray et al., "Quickly generating billion-record synthetic
+ * each goes through all users, scattered, then begins again.  * zipf draws ranks with exponent 0.99 (as YCSB does: Gray et al., "Quickly generating billion-record synthetic
  * databases"), scattered over the users so that the popular ones are no neighbours. */
 #include <math.h>
 #include <stdbool.h>
@@ -59,22 +59,24 @@ static uint64_t next_zipf(const struct zipf *z)
 int main(int argc, char **argv)
 {
 	uint64_t users, events;
-	bool skewed;
+	bool skewed, in_turn;
 	struct zipf zipf;
 
-	if (argc != 5 || (strcmp(argv[2], "uniform") != 0 && strcmp(argv[2], "zipf") != 0)) {
-		fprintf(stderr, "usage: purchases USERS uniform|zipf EVENTS SEED\n");
+	if (argc != 5 ||
+	    (strcmp(argv[2], "uniform") != 0 && strcmp(argv[2], "zipf") != 0 && strcmp(argv[2], "each") != 0)) {
+		fprintf(stderr, "usage: purchases USERS uniform|zipf|each EVENTS SEED\n");
 		return 2;
 	}
 	users = strtoull(argv[1], NULL, 10);
 	skewed = argv[2][0] == 'z';
+	in_turn = argv[2][0] == 'e';
 	events = strtoull(argv[3], NULL, 10);
 	state = strtoull(argv[4], NULL, 10);
 	zipf = zipf_of(skewed ? users : 2);
 	for (uint64_t i = 0; i < events; i++) {
-		uint64_t rank = skewed ? next_zipf(&zipf) : next_random() % users;
+		uint64_t rank = skewed ? next_zipf(&zipf) : in_turn ? i % users : next_random() % users;
 		/* The factor is a prime, so that every user is visited once. */
-		uint64_t user = skewed ? rank * UINT64_C(2147483659) % users : rank;
+		uint64_t user = skewed || in_turn ? rank * UINT64_C(2147483659) % users : rank;
 		uint64_t cents = 100 + next_random() % 99900;
 
 		printf("{\"user_id\":\"user-%llu\",\"amount\":%llu.%02llu,\"timestamp\":%llu}\n",
