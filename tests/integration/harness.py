@@ -233,9 +233,12 @@ def backends():
 
 
 def every_backend():
-    """Those that come with sbhost and that this build has."""
-    return backends() + [name for name in ("lmdb", "fault")
-                         if os.path.exists(os.path.join(BUILD, "plugins", "lib%s_backend.so" % name))]
+    """Those that come with sbhost, that this build has, and that need no server."""
+    return backends() + [name for name in ("lmdb", "fault") if is_built(name)]
+
+
+def is_built(backend):
+    return os.path.exists(os.path.join(BUILD, "plugins", "lib%s_backend.so" % backend))
 
 
 needs_rocksdb = unittest.skipUnless(HAVE_ROCKSDB, NO_ROCKSDB)

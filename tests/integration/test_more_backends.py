@@ -10,6 +10,7 @@ import unittest
 
 import harness
 import modes
+import redis_server
 from harness import CDNOW_OPTIONS, events
 from oracle import Oracle, read_blank_separated
 
@@ -26,7 +27,7 @@ class Jobs:
 
     def setUp(self):
         super().setUp()
-        if self.NAME not in harness.every_backend():
+        if not harness.is_built(self.NAME):
             self.skipTest("Skipping %s test (not available): docs/dependencies.md names its package" % self.NAME)
 
     def backend(self, name=None):
@@ -81,6 +82,72 @@ class Jobs:
             expected = {user: expiry for user, expiry in expected.items() if expiry > now_ms}
             expected.update({"user-%d" % turn: now_ms + HOUR_MS, "kept": now_ms + HOUR_MS})
             self.assertEqual({key: entry["expiry_ms"] for key, entry in self.profiles().items()}, expected)
+
+
+class OnRedis(Jobs):
+    """Servers end with the test; backend() says where they are."""
+
+    NAME = "redis"
+
+    def setUp(self):
+        super().setUp()
+        if not redis_server.program():
+            self.skipTest("Skipping redis test (not available): apt-get install redis-tools")
+        self.servers = self.start_servers()
+        for server in self.servers:
+            self.addCleanup(server.kill)
+
+    def backend(self, name=None):
+        if name not in (None, "redis"):
+            return ["--backend", name]
+        return ["--backend", "redis", "--backend-opt", self.address()]
+
+
+class Redis(OnRedis, harness.Case):
+    def start_servers(self):
+        return [redis_server.Server(self.path("redis"))]
+
+    def address(self):
+        return "socket=" + self.servers[0].socket
+
+    def test_swapped_with_every_other_backend_half_way_and_back(self):
+        for other in harness.every_backend():
+            with self.subTest(other=other):
+                oracle = self.input()
+                where = ["--checkpoint-dir", "checkpoints-" + other, "--state-dir", "state-" + other]
+                for turn, name in enumerate(("redis", other, "redis")):
+                    self.sbhost(*self.backend(name), "--input", "in.txt", *CDNOW_OPTIONS, "--output", "out-" + other, *where,
+                                "--parallelism", str(1 + turn % 2), *(["--max-events", str(EVENTS // 3)] if turn < 2 else []))
+                oracle.check_export(self.export(*where[:2]))
+                oracle.check_output(self.path("out-" + other), ordered=False)
+        self.assertIn(":0\r\n", self.servers[0].ask("DBSIZE"))
+
+    def test_server_that_loses_everything_ends_the_job_and_the_next_start_rebuilds_the_state(self):
+        oracle = self.input()
+        job = self.start(*self.arguments("--checkpoint-interval", "5ms", "--cache-size", "0"))
+        job.saw("Checkpoint created")
+        self.servers[0].ask("FLUSHALL")
+        done = job.wait()
+        self.assertEqual(done.status, 1, str(done))
+        self.assertSays(done, "is not what was written")
+        self.sbhost(*self.arguments())
+        oracle.check_export(self.export())
+        oracle.check_output(self.path("out"), ordered=True)
+
+    def test_no_server_is_one_sentence(self):
+        self.servers[0].kill()
+        self.write("in.ndjson", events(("a", "1.5", 1)))
+        done = self.sbhost(*self.backend(), "--backend-opt", "retries=1", "--input", "in.ndjson", "--output", "none", status=None)
+        self.assertNotEqual(done.status, 0)
+        self.assertSays(done, self.servers[0].socket, "see whether the server runs")
+
+
+class RedisCluster(OnRedis, harness.Case):
+    def start_servers(self):
+        return redis_server.start_cluster(self.path("redis"))
+
+    def address(self):
+        return "port=%d" % self.servers[0].port
 
 
 class Lmdb(Jobs, harness.Case):
