@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Iterators. Opening one takes a snapshot, and leaves it to the first iter_next(), that is, to the checkpoint's
- * thread, to make RocksDB's iterator: with a hashed memtable that sorts the whole memtable, which may take a second. From then on the
- * iterator holds the files and memtables of its moment. Before, a compaction may have purged what expired below the horizon, which iterators may
- * leave out anyway. It may be read and closed on another thread
+ * Iterators. A RocksDB iterator holds the files and memtables of the moment that it
+ * was created, so it is a stable view without a snapshot, and no compaction, nor
+ * its filter, changes what it shows. It may be read and closed on another thread
  * than its instance's; it reads nothing of the instance but names and the database.
+ *
+ * To create one over a hashed memtable sorts all of that, which may take a second. Then opening only takes a snapshot,
+ * and the iterator is left to the first iter_next(), that is, to the checkpoint's thread. A compaction in between may purge what
+ * expired below the horizon, which iterators may leave out anyway.
  *
  * Several entries a call must stay valid together, while RocksDB keeps only the
  * current one. They are copied into a buffer of the iterator's. RocksDB's pin_data
@@ -30,7 +33,8 @@ struct sb_iter {
 	const struct sb_backend *backend; /* for what never changes: names, the database */
 	rocksdb_readoptions_t *options;
 	const rocksdb_snapshot_t *snapshot;
-	rocksdb_iterator_t *position; /* NULL before the first iter_next() */
+	rocksdb_iterator_t *position;
+	bool started;
 	uint8_t *bounds; /* lower, then upper; options point into it */
 	bool step_due; /* the entry at position was handed out in place */
 	size_t buffer_size;
@@ -69,6 +73,13 @@ static void set_scanning(rocksdb_readoptions_t *options, bool short_scan)
 	rocksdb_readoptions_set_readahead_size(options, READAHEAD_BYTES);
 }
 
+static void create(struct sb_iter *iter)
+{
+	const struct engine *engine = &iter->backend->engine;
+
+	iter->position = rocksdb_create_iterator_cf(engine->db, iter->options, engine->family);
+}
+
 int32_t iter_open(sb_backend *backend, const sb_iter_options *options, sb_iter **ret_iter, sb_error *err)
 {
 	bool short_scan = (options->flags & SB_ITER_SHORT) != 0;
@@ -90,8 +101,12 @@ int32_t iter_open(sb_backend *backend, const sb_iter_options *options, sb_iter *
 		iter_close(iter);
 		return status;
 	}
-	iter->snapshot = rocksdb_create_snapshot(backend->engine.db);
-	rocksdb_readoptions_set_snapshot(iter->options, iter->snapshot);
+	if (backend->settings.value[OPTION_MEMTABLE] == MEMTABLE_HASH_LINKEDLIST && !short_scan) {
+		iter->snapshot = rocksdb_create_snapshot(backend->engine.db);
+		rocksdb_readoptions_set_snapshot(iter->options, iter->snapshot);
+	} else {
+		create(iter);
+	}
 	*ret_iter = iter;
 	return SB_OK;
 }
@@ -112,14 +127,13 @@ void iter_close(sb_iter *iter)
 /* Brings position to the first entry that was not handed out. */
 static void settle(struct sb_iter *iter)
 {
-	const struct engine *engine = &iter->backend->engine;
-
-	if (!iter->position) {
-		iter->position = rocksdb_create_iterator_cf(engine->db, iter->options, engine->family);
+	if (!iter->position)
+		create(iter);
+	if (!iter->started)
 		rocksdb_iter_seek_to_first(iter->position); /* honours the lower bound */
-	} else if (iter->step_due) {
+	else if (iter->step_due)
 		rocksdb_iter_next(iter->position);
-	}
+	iter->started = true;
 	iter->step_due = false;
 }
 
