@@ -758,7 +758,8 @@ Test(rocksdb_backend, every_tuning_option_reaches_rocksdb)
 	struct fixture *fixture = fixture_or_skip();
 	char *options;
 
-	set_option(fixture, "write_buffer_size", "8MiB");
+	set_option(fixture, "write_buffer_size", "8MiB"); /* a hashed one comes in quarters */
+	set_option(fixture, "max_write_buffer_number", "5");
 	set_option(fixture, "compression", "lz4");
 	set_option(fixture, "block_size", "16KiB");
 	set_option(fixture, "block_cache_size", "0");
@@ -776,20 +777,34 @@ Test(rocksdb_backend, every_tuning_option_reaches_rocksdb)
 	set_option(fixture, "flush_on_close", "false");
 	set_option(fixture, "statistics", "true");
 	open_backend(fixture);
-	expect_lines(
-		fixture,
-		(const char *[]){"write_buffer_size=8388608", "compression=kLZ4Compression", "block_size=16384",
-				 "no_block_cache=true", "max_background_jobs=3", "max_open_files=200",
-				 "target_file_size_base=33554432", "compaction_style=kCompactionStyleLevel",
-				 "level0_file_num_compaction_trigger=6", "level_compaction_dynamic_level_bytes=false",
-				 "periodic_compaction_seconds=3600", "memtable_prefix_bloom_size_ratio=0.100000",
-				 "allow_concurrent_memtable_write=false", "prefix_extractor=rocksdb.Noop",
-				 "avoid_flush_during_shutdown=true", "compaction_filter_factory=sbhost.expiry", NULL});
+	expect_lines(fixture,
+		     (const char *[]){
+			     "write_buffer_size=2097152", "max_write_buffer_number=20", "compression=kLZ4Compression",
+			     "block_size=16384", "no_block_cache=true", "max_background_jobs=3", "max_open_files=200",
+			     "target_file_size_base=33554432", "compaction_style=kCompactionStyleLevel",
+			     "level0_file_num_compaction_trigger=6", "level_compaction_dynamic_level_bytes=false",
+			     "periodic_compaction_seconds=3600", "memtable_prefix_bloom_size_ratio=0.100000",
+			     "allow_concurrent_memtable_write=false", "prefix_extractor=rocksdb.Noop",
+			     "avoid_flush_during_shutdown=true", "compaction_filter_factory=sbhost.expiry", NULL});
 	options = read_options_file(fixture);
 	cr_assert_not_null(strstr(options, "max_size_amplification_percent=150;"));
 	free(options);
 	put_range(fixture, 0, 100, "x", SB_NO_EXPIRY);
 	cr_assert_geq(stat_value(fixture, "block_cache_misses"), 0);
+	fixture_free(fixture);
+}
+
+Test(rocksdb_backend, memtable_is_hashed_where_no_scans_will_come)
+{
+	struct fixture *fixture = fixture_or_skip();
+
+	open_backend(fixture);
+	expect_lines(fixture, (const char *[]){"prefix_extractor=nullptr", NULL});
+	fixture_free(fixture);
+	fixture = fixture_or_skip();
+	open_with(fixture, SB_OPEN_NO_SHORT_ITER);
+	expect_lines(fixture, (const char *[]){"prefix_extractor=rocksdb.Noop", NULL});
+	check_stable_iterator(fixture);
 	fixture_free(fixture);
 }
 
