@@ -251,7 +251,7 @@ typedef struct sb_iter sb_iter;
 
 typedef struct sb_backend_config {
 	uint32_t struct_size;
-	uint32_t flags;
+	uint32_t flags; /* SB_OPEN_*; bits that you do not know are hints of a later host */
 	const sb_host *host; /* lives as long as the instance */
 	const char *instance; /* "backend-0"; lives as long as the instance */
 	const char *dir; /* an existing directory of this instance's own, empty unless READ_ONLY, but for

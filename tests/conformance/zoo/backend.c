@@ -79,7 +79,7 @@ static int32_t zoo_open(const sb_backend_config *config, sb_backend **ret_backen
 	backend->dir = config->dir;
 	backend->thread = pthread_self();
 	backend->continues = config->flags & SB_OPEN_FILES;
-	if (config->flags)
+	if (config->flags & (SB_OPEN_READ_ONLY | SB_OPEN_FILES))
 		status = files_load(backend, err);
 	if (status != SB_OK) {
 		list_done(&backend->entries);
