@@ -36,7 +36,7 @@
 #define SLAB_NONE UINT32_MAX
 #define BORN_NEVER UINT32_MAX /* the slab holds nothing */
 
-#define CLASS_COUNT 113u
+#define CLASS_COUNT 193u
 
 struct slab {
 	_Atomic uint32_t born; /* epoch, or BORN_NEVER */
@@ -136,29 +136,25 @@ static inline bool arena_is_sealed(const struct arena *arena, uint32_t id)
 	return arena->sealed(arena->snapshot, arena_slab(arena, id), id);
 }
 
-/* Steps of 16 bytes up to 1 KiB, then 16 steps to each doubling. */
+/* Steps of 16 bytes up to 2 KiB, then 32 steps to each doubling. */
 static inline uint32_t class_of(uint64_t size_bytes)
 {
 	uint32_t size = (uint32_t)size_bytes;
 
-	if (size <= 1024)
-		return (size + 15) / 16;
 	if (size <= 2048)
-		return 64 + (size - 1024 + 63) / 64;
+		return (size + 15) / 16;
 	if (size <= 4096)
-		return 80 + (size - 2048 + 127) / 128;
-	return 96 + (size - 4096 + 255) / 256;
+		return 128 + (size - 2048 + 63) / 64;
+	return 160 + (size - 4096 + 127) / 128;
 }
 
 static inline uint32_t class_bytes(uint32_t class)
 {
-	if (class <= 64)
+	if (class <= 128)
 		return class * 16;
-	if (class <= 80)
-		return 1024 + (class - 64) * 64;
-	if (class <= 96)
-		return 2048 + (class - 80) * 128;
-	return 4096 + (class - 96) * 256;
+	if (class <= 160)
+		return 2048 + (class - 128) * 64;
+	return 4096 + (class - 160) * 128;
 }
 
 static inline uint32_t class_of_entry(uint64_t key_len, uint64_t value_len, int64_t expiry_ms)
