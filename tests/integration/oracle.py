@@ -87,26 +87,34 @@ class Oracle:
     expires (a run that is shorter than its TTL by the wall clock).
     """
 
-    def __init__(self, purchases, ttl_ms=None):
+    def __init__(self, purchases=(), ttl_ms=None):
+        self.ttl_ms = ttl_ms
+        self.clock_ms = None
         self.profiles = {}
         self.records = []  # (user, purchases, spent, last_ms), in input order
-        clock_ms = None
-        for purchase in purchases:
-            clock_ms = purchase.time_ms if clock_ms is None else max(clock_ms, purchase.time_ms)
-            profile = self.profiles.get(purchase.user)
-            if profile is None or (ttl_ms is not None and profile.expiry_ms <= clock_ms):
-                profile = self.profiles[purchase.user] = Profile()
-            profile.purchases += 1
-            profile.spent += purchase.amount
-            if profile.last_ms is None or purchase.time_ms > profile.last_ms:
-                profile.last_ms = purchase.time_ms
-            if ttl_ms is not None:
-                profile.expiry_ms = clock_ms + ttl_ms
-            self.records.append((purchase.user, profile.purchases, profile.spent, profile.last_ms))
-        if ttl_ms is not None:
-            self.profiles = {u: p for u, p in self.profiles.items() if p.expiry_ms > clock_ms}
         self.has_expiry = ttl_ms is not None
         self._texts = {}
+        self.take(purchases)
+
+    def take(self, purchases):
+        """Goes on with these."""
+        for purchase in purchases:
+            self._take_one(purchase)
+        if self.has_expiry:
+            self.profiles = {u: p for u, p in self.profiles.items() if p.expiry_ms > self.clock_ms}
+
+    def _take_one(self, purchase):
+        self.clock_ms = purchase.time_ms if self.clock_ms is None else max(self.clock_ms, purchase.time_ms)
+        profile = self.profiles.get(purchase.user)
+        if profile is None or (self.has_expiry and profile.expiry_ms <= self.clock_ms):
+            profile = self.profiles[purchase.user] = Profile()
+        profile.purchases += 1
+        profile.spent += purchase.amount
+        if profile.last_ms is None or purchase.time_ms > profile.last_ms:
+            profile.last_ms = purchase.time_ms
+        if self.has_expiry:
+            profile.expiry_ms = self.clock_ms + self.ttl_ms
+        self.records.append((purchase.user, profile.purchases, profile.spent, profile.last_ms))
 
     @property
     def purchases(self):
@@ -122,7 +130,7 @@ class Oracle:
             text = self._texts[ms] = iso(ms)
         return text
 
-    def _difference(self, value, purchases, spent, last_ms):
+    def difference(self, value, purchases, spent, last_ms):
         """What is wrong with a profile as the host prints it, or None."""
         if value["total_purchases"] != purchases:
             return "total_purchases %r, not %r" % (value["total_purchases"], purchases)
@@ -148,7 +156,7 @@ class Oracle:
             profile = self.profiles.get(user)
             if profile is None:
                 raise AssertionError("profile %s should not be there: %s" % (user, line))
-            wrong = self._difference(entry["value"], profile.purchases, profile.spent, profile.last_ms)
+            wrong = self.difference(entry["value"], profile.purchases, profile.spent, profile.last_ms)
             if wrong:
                 raise AssertionError("profile %s: %s" % (user, wrong))
             if self.has_expiry and entry["expiry_ms"] != profile.expiry_ms:
@@ -179,7 +187,7 @@ class Oracle:
                 if value["user_id"] != record[0]:
                     raise AssertionError("%s: line %d is of user %s, not %s" % (path, number + 1, value["user_id"],
                                                                                 record[0]))
-                wrong = self._difference(value, *record[1:])
+                wrong = self.difference(value, *record[1:])
                 if wrong:
                     raise AssertionError("%s: line %d, user %s: %s" % (path, number + 1, record[0], wrong))
                 count += 1
