@@ -23,6 +23,9 @@ string(REGEX REPLACE "[^0-9]*([0-9]+)[^0-9]+([0-9]+).*" "\\1.\\2" SBHOST_ABI "${
 install(TARGETS sbhost RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime)
 install(TARGETS ${SBHOST_PLUGINS} LIBRARY DESTINATION ${SBHOST_INSTALL_PLUGINDIR} COMPONENT runtime)
 
+# By name, because units live in one place whatever the libraries' directory is.
+install(FILES packaging/sbhost@.service DESTINATION lib/systemd/system COMPONENT runtime)
+
 # --- development -----------------------------------------------------------------
 
 install(FILES include/sb_plugin.h include/sb_plugin.hpp

@@ -48,6 +48,7 @@ enum option_key {
 	KEY_MAX_EVENTS,
 	KEY_METRICS_EVERY,
 	KEY_PROFILE,
+	KEY_SANDBOX,
 	KEY_PROGRESS,
 	KEY_LOG_LEVEL,
 	KEY_LOG_FORMAT,
@@ -103,6 +104,11 @@ static const struct argp_option option_table[] = {
 	GROUP("Performance:"),
 	{"parallelism", KEY_PARALLELISM, "N", 0, "Tasks (default 1)", 0},
 	{"cache-size", KEY_CACHE_SIZE, "SIZE", 0, "Write-back cache before the backend (default 256MiB; 0: none)", 0},
+	GROUP("Safety:"),
+	{"sandbox", KEY_SANDBOX, "local|net", OPTION_ARG_OPTIONAL,
+	 "Give up, once plugins are loaded, all files and system calls that the job does not need; net leaves network "
+	 "connections to remote backends (default local)",
+	 0},
 	GROUP("Reports, on standard error:"),
 	{"log-level", KEY_LOG_LEVEL, "off|error|warn|info|debug|trace", 0, "(default info)", 0},
 	{"log-format", KEY_LOG_FORMAT, "text|logfmt|json", 0, "(default text)", 0},
@@ -289,6 +295,7 @@ static int32_t parse_log_option(int key, const char *value, struct run_options *
 {
 	static const char *const formats[] = {"text", "logfmt", "json", NULL};
 	static const char *const progress[] = {"auto", "on", "off", NULL};
+	static const char *const sandboxes[] = {"local", "net", NULL};
 	int index;
 
 	switch (key) {
@@ -303,6 +310,10 @@ static int32_t parse_log_option(int key, const char *value, struct run_options *
 	case KEY_PROGRESS:
 		TRY(parse_word(o, "progress", value, progress, "auto, on or off", &index));
 		o->progress = index;
+		return SB_OK;
+	case KEY_SANDBOX:
+		TRY(parse_word(o, "sandbox", value ? value : sandboxes[0], sandboxes, "local or net", &index));
+		o->job.sandbox = index == 0 ? SANDBOX_LOCAL : SANDBOX_NET;
 		return SB_OK;
 	case KEY_PROFILE:
 		o->job.profile = true;

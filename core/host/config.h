@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "checkpoint/writer.h"
+#include "host/sandbox.h"
 #include "io/io.h"
 #include "stream/source.h"
 
@@ -55,6 +56,7 @@ struct job_config {
 	uint64_t cache_bytes;
 	uint64_t max_events; /* 0: no limit */
 	uint64_t metrics_every;
+	enum sandbox_mode sandbox;
 	bool profile; /* tell at the end where the time went */
 	bool show_progress;
 	bool progress_bar; /* standard error is a terminal */

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "host/job_private.h"
+#include "host/notify.h"
 #include "host/profile_report.h"
 #include "host/progress.h"
 
@@ -30,6 +31,7 @@ struct control {
 	uint64_t checkpoints; /* that succeeded */
 	int64_t checkpoint_ns; /* what writing them took */
 	struct progress progress;
+	struct notify notify;
 };
 
 static int64_t now_ns(const struct control *c)
@@ -67,6 +69,7 @@ static void take_signal(struct control *c)
 	LOG(c->job->config->log, SB_LOG_INFO, "Stopping after a final checkpoint; a second signal ends at once",
 	    LOG_S("signal", sigabbrev_np((int)info.ssi_signo)));
 	give_signals_back();
+	notify_tell(&c->notify, "STOPPING=1");
 	if (c->phase == RUNNING) {
 		c->phase = STOPPING;
 		pipeline_request_stop(c->job->pipeline);
@@ -188,6 +191,9 @@ static int wait_ms(const struct control *c, const struct pipeline_status *status
 	int64_t due_ns = progress_due_ns(&c->progress);
 	int64_t wait_ns;
 
+	if (c->notify.ping_ns && c->notify.next_ping_ns < due_ns)
+		due_ns = c->notify.next_ping_ns;
+
 	if (c->job->config->checkpoint_interval_ms && !status->checkpoint_running && c->phase == RUNNING &&
 	    c->next_checkpoint_ns < due_ns)
 		due_ns = c->next_checkpoint_ns;
@@ -195,6 +201,17 @@ static int wait_ms(const struct control *c, const struct pipeline_status *status
 		return -1;
 	wait_ns = due_ns - now_ns(c);
 	return wait_ns <= 0 ? 0 : (int)((wait_ns + 999999) / 1000000 < 60000 ? (wait_ns + 999999) / 1000000 : 60000);
+}
+
+/* What was decoded and not processed waits; so does a final checkpoint, which takes as long as it takes. */
+static void say_alive(struct control *c)
+{
+	struct pipeline_progress progress;
+
+	if (c->notify.ping_ns == 0)
+		return;
+	pipeline_get_progress(c->job->pipeline, &progress);
+	notify_alive(&c->notify, now_ns(c), progress.events, progress.decoded - progress.events);
 }
 
 static int32_t step(struct control *c, sb_error *err)
@@ -210,6 +227,7 @@ static int32_t step(struct control *c, sb_error *err)
 		TRY(take_result(c, &status.result, err));
 	advance(c, &status);
 	progress_show(&c->progress, c->job->pipeline);
+	say_alive(c);
 	if (c->phase != FINISHED) {
 		struct pollfd fds[] = {
 			{.fd = pipeline_event_fd(c->job->pipeline), .events = POLLIN},
@@ -233,6 +251,8 @@ int32_t control_run(struct job *job, sb_error *err)
 		return error_set_errno(err, errno, "cannot create a signalfd");
 	c.next_checkpoint_ns = now_ns(&c) + job->config->checkpoint_interval_ms * 1000000;
 	progress_init(&c.progress, job->config);
+	notify_init(&c.notify, now_ns(&c));
+	notify_tell(&c.notify, "READY=1");
 	while (status == SB_OK && c.phase != FINISHED)
 		status = step(&c, err);
 	progress_clear(&c.progress);
@@ -242,6 +262,7 @@ int32_t control_run(struct job *job, sb_error *err)
 		pipeline_stop(job->pipeline);
 		profile_report(job->config, job->pipeline, c.checkpoints, c.checkpoint_ns);
 	}
+	notify_done(&c.notify);
 	close(c.signal_fd);
 	return status;
 }

@@ -56,6 +56,38 @@ static int32_t open_directories(struct job *job, sb_error *err)
 	return state_dir_open(job, err);
 }
 
+static bool names_a_file(const char *output)
+{
+	return strcmp(output, "-") != 0 && strcmp(output, "none") != 0;
+}
+
+/* What the job still has to reach. */
+static int32_t enter_sandbox(const struct job *job, sb_error *err)
+{
+	const struct job_config *config = job->config;
+	struct sandbox_path *paths = calloc(config->input_count + 8, sizeof(*paths));
+	uint64_t n = 0;
+	int32_t status;
+
+	if (!paths)
+		return error_no_memory(err);
+	paths[n++] = (struct sandbox_path){config->state_dir, SANDBOX_WRITE};
+	paths[n++] = (struct sandbox_path){config->checkpoint_dir, SANDBOX_WRITE};
+	if (names_a_file(config->output))
+		paths[n++] = (struct sandbox_path){config->output, SANDBOX_OUTPUT};
+	if (names_a_file(config->dead_letters))
+		paths[n++] = (struct sandbox_path){config->dead_letters, SANDBOX_OUTPUT};
+	paths[n++] = (struct sandbox_path){config->plugin_dir, SANDBOX_READ};
+	if (config->source_plugin)
+		paths[n++] = (struct sandbox_path){config->source_plugin, SANDBOX_READ};
+	for (uint64_t i = 0; i < config->input_count; i++)
+		if (config->inputs[i].kind == SOURCE_FILE)
+			paths[n++] = (struct sandbox_path){config->inputs[i].path, SANDBOX_READ};
+	status = sandbox_enter(config->sandbox, paths, n, config->log, err);
+	free(paths);
+	return status;
+}
+
 static int32_t init_tasks(struct job *job, sb_error *err)
 {
 	job->tasks = calloc(job->config->parallelism, sizeof(*job->tasks));
@@ -149,6 +181,7 @@ static int32_t run(struct job *job, sb_error *err)
 	TRY(check_event_time(job, err));
 	TRY(check_paths(job->config, err));
 	TRY(open_directories(job, err));
+	TRY(enter_sandbox(job, err));
 	TRY(init_tasks(job, err));
 	TRY(start_from_newest_good(job, err));
 	TRY(restore_leave_newer(job, err));

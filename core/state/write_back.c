@@ -184,7 +184,8 @@ static uint64_t collect_victims(struct keyed_state *ks, uint64_t target, uint64_
 	while (changed < WRITE_OPS && own_bytes(ks) > target + leaving_bytes &&
 	       (victim = working_set_next_victim(&ks->set, spare, steps))) {
 		if (!(victim->flags & ENTRY_CHANGED)) {
-			ks->complete = false;
+			if (victim->flags & ENTRY_PRESENT)
+				ks->complete = false;
 			working_set_remove(&ks->set, victim);
 			continue;
 		}

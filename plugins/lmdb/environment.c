@@ -13,6 +13,7 @@
  * and not a SIGBUS. Nothing is synced: the directory is scratch.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -48,6 +49,15 @@ static unsigned flags_of(const struct sb_backend *backend)
 	return backend->read_ahead ? flags : flags | MDB_NORDAHEAD;
 }
 
+/* LMDB opens the data without O_CLOEXEC. The host starts no programs, but what else runs in this process may. */
+static int close_on_exec(const struct sb_backend *backend)
+{
+	mdb_filehandle_t fd;
+	int result = mdb_env_get_fd(backend->env, &fd);
+
+	return result ? result : fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ? errno : 0;
+}
+
 static int try_open(struct sb_backend *backend)
 {
 	int result = mdb_env_create(&backend->env);
@@ -60,6 +70,8 @@ static int try_open(struct sb_backend *backend)
 		result = mdb_env_set_mapsize(backend->env, backend->map_bytes);
 	if (!result)
 		result = mdb_env_open(backend->env, backend->dir, flags_of(backend), 0600);
+	if (!result)
+		result = close_on_exec(backend);
 	if (result)
 		environment_close(backend);
 	return result;

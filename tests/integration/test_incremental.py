@@ -120,6 +120,23 @@ class Incremental(harness.Case):
         self.assertEqual(sorted(bytes.fromhex(json.loads(line)["user_part"]).decode() for line in out.splitlines()),
                          sorted(json.loads(line)["key"] for line in before))
 
+    def test_what_was_deleted_stays_deleted(self):
+        """By a checkpoint of changes whose parent still has it."""
+        reader, writer = os.pipe()
+        plugin = os.path.join(harness.BUILD, "tests", "plugins", "libcounting_operator.so")
+        job = self.start("--backend", "memory", "--operator", plugin, "--operator-opt", "forget=9", "--input", "-", "--output", "none",
+                         "--ttl", "0", "--checkpoint-interval", "1ms", "--checkpoint-mode", "incremental", stdin=reader)
+        os.close(reader)
+        for turn, lines in enumerate(([("kept", 1), ("gone", 1)], [("other", 1)], [("gone", 9)], [("other", 2)])):
+            for key, value in lines:
+                os.write(writer, b'{"key":"%s","value":%d,"time":1700000000}\n' % (key.encode(), value))
+            self.assertTrue(job.saw("Checkpoint created", times=turn + 1), job.log)
+        os.close(writer)
+        self.assertEqual(job.wait().status, 0, job.log)
+        self.assertGreater(job.log.count("kind=delta"), 1, job.log)
+        keys = {entry["key"] for entry in map(json.loads, self.export()) if entry["state"] == "counter"}
+        self.assertEqual(keys, {"kept", "other"})
+
     def test_retention_keeps_the_whole_chain(self):
         self.chain("memory", 1, 10, keep=1)
         paths = self.checkpoints()
