@@ -291,6 +291,16 @@ class Recovery(harness.Case):
         self.job()
         self.check_result()
 
+    def test_a_checkpoint_that_fails_costs_none_of_those_that_are_kept(self):
+        self.take_three()
+        before = self.checkpoints()
+        result = self.job("--keep", "3", "--backend", "fault", "--backend-opt", "fail_iter_next=1", status=1)
+        self.assertSays(result, "the final checkpoint failed")
+        self.assertEqual(self.checkpoints(), before)
+        self.job("--keep", "3")
+        self.assertEqual(self.checkpoints()[:-1], before[1:])
+        self.check_result()
+
     # Choosing.
 
     def test_an_older_one_can_be_chosen(self):

@@ -92,7 +92,7 @@ struct sb_operator {
 
 static struct {
 	uint64_t fail_at;
-	bool fail_in_service, fail_snapshot;
+	bool fail_without_a_word, fail_in_service, fail_snapshot;
 } fault; /* set before the pipeline opens */
 
 static int32_t tally_open(const sb_operator_config *config, sb_operator **ret_operator, sb_error *err)
@@ -141,6 +141,8 @@ static int32_t tally_one(sb_operator *op, const sb_event *events, uint64_t event
 	struct tally *tally;
 
 	if (++op->total == fault.fail_at) {
+		if (fault.fail_without_a_word)
+			return SB_ERR_DATA;
 		if (!fault.fail_in_service)
 			return error_set(err, SB_ERR_DATA, "this is event %llu", (unsigned long long)op->total);
 		task->raw_get(task, 99, event, (sb_slice){0}, NULL, NULL);
@@ -900,6 +902,7 @@ static int32_t run(struct rig *rig, struct checkpoint_reader *from, sb_error *er
 	int32_t status;
 
 	fault.fail_at = rig->config.fail_at;
+	fault.fail_without_a_word = rig->config.fail_without_a_word;
 	fault.fail_in_service = rig->config.fail_in_service;
 	fault.fail_snapshot = rig->config.fail_snapshot;
 	open_parts(rig, from);

@@ -30,6 +30,7 @@ struct rig_config {
 	const char *output; /* NULL: a file of its own; else as on the command line */
 	/* Faults. */
 	uint64_t fail_at; /* the event of an instance at which the operator fails; 0: none */
+	bool fail_without_a_word; /* with a status, but no message */
 	bool fail_in_service; /* not by its own status but by a call that the host refuses, whose status it drops */
 	bool fail_snapshot;
 	int fsync_errno; /* what fsync of the output fails with; 0: it succeeds without doing anything */

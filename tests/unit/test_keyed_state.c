@@ -1101,6 +1101,36 @@ Test(keyed_state, backend_that_began_empty_is_asked_once_entries_have_left_the_c
 	}
 }
 
+/* Nothing is written on the way out: everything has been since the last barrier. */
+Test(keyed_state, backend_that_began_empty_is_asked_once_clean_entries_have_left_the_cache)
+{
+	struct keyed_state_stats stats;
+	char key[16];
+
+	backend_empty = true;
+	open_plain(64 << 10);
+	for (int i = 0; i < 100; i++) {
+		snprintf(key, sizeof(key), "key-%d", i);
+		upsert_flag(key, (uint8_t)i);
+	}
+	must_flush();
+	for (int i = 0; i < 3000; i++) {
+		snprintf(key, sizeof(key), "other-%d", i);
+		begin_one(key, 1);
+		cr_assert_null(keyed_state_peek(ks, FLAG, 0));
+		must_end();
+	}
+	keyed_state_get_stats(ks, &stats);
+	cr_assert_eq(stats.written_back, 100);
+	for (int i = 0; i < 100; i++) {
+		snprintf(key, sizeof(key), "key-%d", i);
+		begin_one(key, 1);
+		cr_assert_not_null(keyed_state_peek(ks, FLAG, 0), "%s is lost", key);
+		cr_assert_eq(*(const uint8_t *)keyed_state_peek(ks, FLAG, 0), (uint8_t)i);
+		must_end();
+	}
+}
+
 Test(keyed_state, cache_outgrows_its_budget_by_little_while_a_barrier_thaws)
 {
 	const uint64_t budget = 1 << 20;

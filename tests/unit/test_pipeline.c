@@ -208,6 +208,20 @@ Test(pipeline, checkpoints_by_event_time_hold_exactly_what_is_live)
 	expect_exact_cuts(&config);
 }
 
+/* Views are opened behind the barrier, when events have moved the clock on, and the backend purges by itself: what expired in
+ * between was live at the cut. */
+Test(pipeline, checkpoints_by_event_time_behind_a_cache_hold_exactly_what_is_live)
+{
+	struct rig_config config = cached_rig(27);
+
+	config.tasks = 2;
+	config.partitions = 1;
+	config.records = 20000;
+	config.ttl_ms = 60;
+	config.full_checkpoints = true;
+	expect_exact_cuts(&config);
+}
+
 Test(pipeline, checkpoints_over_unstable_iterators_are_exact_cuts)
 {
 	static const uint32_t tasks[] = {1, 2, 5};
@@ -281,6 +295,15 @@ Test(pipeline, failing_operator_ends_the_run_with_its_sentence)
 
 	config.fail_at = 700;
 	expect_failure(&config, SB_ERR_DATA, "(tally): process: this is event 700");
+}
+
+Test(pipeline, operator_that_fails_without_a_word_ends_the_run)
+{
+	struct rig_config config = memory_rig(2, 26);
+
+	config.fail_at = 700;
+	config.fail_without_a_word = true;
+	expect_failure(&config, SB_ERR_DATA, "did not say why");
 }
 
 Test(pipeline, failed_service_ends_the_run_whatever_the_operator_returns)

@@ -462,6 +462,36 @@ Test(rocksdb_backend, iterator_stays_within_its_bounds)
 	fixture_free(fixture);
 }
 
+/* In a table, keys are put together from their differences, in one place for all. */
+Test(rocksdb_backend, entries_of_one_call_are_there_together)
+{
+	enum { ENTRIES = 5000, EACH = 200 };
+	struct fixture *fixture = fixture_or_skip();
+	sb_entry entries[EACH];
+	uint64_t count = 1;
+	unsigned seen = 0;
+
+	set_option(fixture, "write_buffer_size", "64KiB");
+	open_backend(fixture);
+	put_range(fixture, 0, ENTRIES, "pushes the write buffer out to a file", SB_NO_EXPIRY);
+
+	sb_iter *iter = open_iter(fixture, "", "");
+
+	while (count > 0) {
+		cr_assert_eq(fixture->ops->iter_next(iter, EACH, entries, &count, &fixture->err), SB_OK);
+		for (uint64_t i = 0; i < count; i++, seen++) {
+			char key[KEY_BYTES];
+			sb_slice expected = make_key(key, seen);
+
+			cr_assert_eq(entries[i].key.len, expected.len);
+			cr_assert_eq(memcmp(entries[i].key.ptr, expected.ptr, expected.len), 0, "entry %u", seen);
+		}
+	}
+	cr_assert_eq(seen, ENTRIES);
+	fixture->ops->iter_close(iter);
+	fixture_free(fixture);
+}
+
 Test(rocksdb_backend, iterator_hands_out_entries_larger_than_its_buffer)
 {
 	enum { LARGE = 700000 };
