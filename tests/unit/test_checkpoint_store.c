@@ -242,6 +242,26 @@ Test(checkpoint_store, keeps_the_newest_and_removes_the_rest)
 	cr_assert_eq(checkpoint_store_collect(store, 0, &removed, &err), SB_ERR_INVALID);
 }
 
+/* As many good ones stay as are to be kept, whatever lies above them. */
+Test(checkpoint_store, what_cannot_be_restored_is_not_among_those_that_are_kept)
+{
+	sb_error err = ERROR_INIT;
+	uint64_t removed;
+	char path[256];
+
+	for (uint64_t i = 1; i <= 5; i++)
+		write_checkpoint(i);
+	for (uint64_t i = 4; i <= 5; i++) {
+		path_of(i, ".json", path);
+		file_write(path, "{", 1);
+	}
+	cr_assert_eq(checkpoint_store_collect(store, 2, &removed, &err), SB_OK);
+	cr_assert_eq(removed, 1);
+	expect_newest(3, 2);
+	path_of(2, ".json", path);
+	cr_assert_eq(access(path, F_OK), 0);
+}
+
 Test(checkpoint_store, collection_leaves_a_temporary_that_is_being_written)
 {
 	sb_error err = ERROR_INIT;
