@@ -66,7 +66,8 @@ class Round:
     """directory is new and the round's own; sabotage (for the self-test) has rules for the preload, or a change after a death."""
 
     def __init__(self, directory, course, seed, sabotage=None):
-        self.dir, self.course, self.rng = directory, course, random.Random(seed)
+        self.dir, self.job_dir = directory, os.path.join(directory, "job")  # input and logs, what the job has made
+        self.course, self.rng = course, random.Random(seed)
         self.sabotage = sabotage
         self.output = Output(course)
         self.counts = collections.Counter()
@@ -76,8 +77,11 @@ class Round:
 
     def run(self):
         """Raises Diverged."""
-        os.makedirs(self.dir)
+        os.makedirs(self.job_dir)
         self.course.write(os.path.join(self.dir, "in"))
+        self.live_on()
+
+    def live_on(self):
         while self.events < len(self.course.lines):
             status = self._live()
             if self.sabotage:
@@ -89,15 +93,14 @@ class Round:
         rng, tasks = self.rng, self.rng.choice([1, 1, 2])
         self.output.ordered = self.output.ordered and tasks == 1
         ttl = ["--ttl", "%dms" % self.course.ttl_ms, "--ttl-clock", "event"] if self.course.ttl_ms else ["--ttl", "0"]
-        return [*PLUGINS, "--backend", backend, "--parallelism", str(tasks), "--input", "in", "--output", "out",
+        return [*PLUGINS, "--backend", backend, "--parallelism", str(tasks), "--input", "../in", "--output", "out",
                 "--checkpoint-interval", rng.choice(["1ms", "2ms", "5ms"]), "--keep", str(rng.randint(1, 3)),
                 "--checkpoint-mode", rng.choice(["full", "incremental", "incremental"]), "--cache-size",
                 rng.choice(["0", "16KiB", "256MiB"]), "--checkpoint-compression", rng.choice(["none", "lz4", "zstd"]),
-                "--progress", "off", "--max-events",
-                str(rng.randint(100, 4000)), *ttl]
+                "--progress", "off", "--max-events", str(rng.randint(100, 4000)), *ttl]
 
     def _rules(self, backend):
-        """(phase, rules for the preload, seconds to live or None). One life in three is ended by time alone."""
+        """(phase, rules for the preload, how long to live or None). One life in three is ended by time alone."""
         rng = self.rng
         if rng.random() < 0.33:
             return None, "", rng.random() * LIFE_S
@@ -113,30 +116,34 @@ class Round:
         """One life, and how it ended."""
         backend = self.rng.choice(backends())
         argv = [harness.SBHOST, *self._options(backend)]
-        phase, rules, seconds = self._rules(backend)
+        phase, rules, moment = self._rules(backend)
         if self.sabotage and self.sabotage.rules:
             rules = ";".join(filter(None, (rules, self.sabotage.rules)))
         self.lives += 1
         self.log_path = os.path.join(self.dir, "life-%d.log" % self.lives)
         with open(self.log_path, "wb") as log:
-            log.write(("%s\nSTRIKE=%s seconds=%s\n" % (" ".join(argv), rules, seconds)).encode())
+            log.write(("%s\nSTRIKE=%s moment=%s\n" % (" ".join(argv), rules, moment)).encode())
             log.flush()
             env = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
             if rules:
                 env.update(LD_PRELOAD=STRIKE, STRIKE=rules)
-            with subprocess.Popen(argv, cwd=self.dir, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as process:
-                status = self._wait(process, seconds)
+            with subprocess.Popen(argv, cwd=self.job_dir, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as process:
+                status = self._end(process, moment)
         with open(self.log_path, encoding="utf-8", errors="replace") as log:
             self.log = log.read()
         self._check_log(status)
         self.counts[self._phase(phase) if status else "unharmed"] += 1
         return status
 
-    @staticmethod
-    def _wait(process, seconds):
-        if seconds is not None:
-            time.sleep(seconds)  # not to wait for something: to strike at any moment
+    def _end(self, process, moment):
+        """Ends it at the moment (seconds), or lets it end; its status."""
+        if moment is not None:
+            time.sleep(moment)  # not to wait for something: to strike at any moment
             process.kill()
+        return self._wait(process)
+
+    @staticmethod
+    def _wait(process):
         try:
             return process.wait(harness.PATIENCE_S)
         except subprocess.TimeoutExpired:
@@ -144,16 +151,19 @@ class Round:
             raise Diverged("it hung") from None
 
     def _check_log(self, status):
-        if status not in (0, -signal.SIGKILL):
-            raise Diverged("it ended with status %d" % status)
-        for word in ("ERROR", "WARN", "quarantine"):
-            if word in self.log:
-                raise Diverged("a kill makes no damage and no failure, but its log has %s" % word)
+        self._check_peace(status)
         restoring = RESTORING.search(self.log)
         fresh = "starting fresh" in self.log
         if (restoring and restoring.group(1) != self.newest) or (fresh and self.newest):
             raise Diverged("it restored %s, where %s was the newest" % (restoring and restoring.group(1), self.newest))
         self.reported = max([self.reported, *REPORTED.findall(self.log)], key=number_of)
+
+    def _check_peace(self, status):
+        if status not in (0, -signal.SIGKILL):
+            raise Diverged("it ended with status %d" % status)
+        for word in ("ERROR", "WARN", "quarantine"):
+            if word in self.log:
+                raise Diverged("a kill makes no damage and no failure, but its log has %s" % word)
 
     def _phase(self, struck_phase):
         """Where this life ended: by the point that was struck, else by what is there."""
@@ -161,14 +171,17 @@ class Round:
             return "recovery"
         if "STRUCK" in self.log:
             return "processing" if struck_phase == "recovery" else struck_phase
-        return "checkpoint" if glob.glob(os.path.join(self.dir, "checkpoints", "*.tmp")) else "processing"
+        return "checkpoint" if glob.glob(os.path.join(self.job_dir, "checkpoints", "*.tmp")) else "processing"
 
     def _load_newest(self):
-        paths = glob.glob(os.path.join(self.dir, "checkpoints", "checkpoint-*.json"))
+        paths = glob.glob(os.path.join(self.job_dir, "checkpoints", "checkpoint-*.json"))
         self.newest = max((os.path.basename(path)[:-5] for path in paths), key=number_of, default=None)
         if number_of(self.newest) < number_of(self.reported):
             raise Diverged("%s was reported, and the newest is %s" % (self.reported, self.newest))
-        return harness.load_checkpoint(os.path.join(self.dir, "checkpoints", self.newest + ".json")) if self.newest else None
+        try:
+            return self.newest and harness.load_checkpoint(os.path.join(self.job_dir, "checkpoints", self.newest + ".json"))
+        except ValueError as wrong:
+            raise Diverged("%s is damaged: %s" % (self.newest, wrong)) from None
 
     def _check_what_is_left(self, status):
         checkpoint = self._load_newest()
@@ -182,16 +195,16 @@ class Round:
                                                                                        self.events))
         self.events = number
         length = next(o["Length"] for o in checkpoint["Outputs"] if o["Role"] == "output")
-        if status == 0 and os.path.getsize(os.path.join(self.dir, "out")) != length:
+        if status == 0 and os.path.getsize(os.path.join(self.job_dir, "out")) != length:
             raise Diverged("it ended well, and its last checkpoint does not count on all of the output")
         self._check_content(number, length)
 
     def _check_content(self, number, length):
-        done = subprocess.run([harness.SBHOST, "state", "export", *PLUGINS], cwd=self.dir, stdin=subprocess.DEVNULL,
+        done = subprocess.run([harness.SBHOST, "state", "export", *PLUGINS], cwd=self.job_dir, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=harness.PATIENCE_S, check=False)
         if done.returncode != 0:
             raise Diverged("the state cannot be read: %s" % done.stderr.decode("utf-8", "replace"))
-        with open(os.path.join(self.dir, "out"), "rb") as out:
+        with open(os.path.join(self.job_dir, "out"), "rb") as out:
             content = out.read(length)
         if len(content) != length:
             raise Diverged("the output is shorter than its checkpoint counts on")
@@ -220,7 +233,7 @@ class Sabotage:
         self.name, self.rules, self._change = name, rules, change
 
     def after_life(self, one):
-        paths = sorted(glob.glob(os.path.join(one.dir, "checkpoints", "checkpoint-*.json")))
+        paths = sorted(glob.glob(os.path.join(one.job_dir, "checkpoints", "checkpoint-*.json")))
         if self._change and paths:
             self._change(one, paths[-1])
 
