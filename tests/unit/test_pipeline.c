@@ -222,6 +222,72 @@ Test(pipeline, checkpoints_by_event_time_behind_a_cache_hold_exactly_what_is_liv
 	expect_exact_cuts(&config);
 }
 
+/* Of the plugin that is loaded: its instances, and the horizon of each when its view was opened. The pipeline hands a view from
+ * one thread to the other, and this with it. */
+static struct watched {
+	sb_backend *backend;
+	const sb_host *host;
+	sb_iter *view;
+	int64_t horizon_ms;
+} watched[RIG_TASKS_MAX];
+static uint32_t watched_count;
+static _Atomic uint64_t views_closed, horizons_moved;
+
+static int32_t open_watched(const sb_backend_config *config, sb_backend **ret_backend, sb_error *error)
+{
+	int32_t status = loaded->backend.open(config, ret_backend, error);
+
+	if (status == SB_OK)
+		watched[watched_count++] = (struct watched){.backend = *ret_backend, .host = config->host};
+	return status;
+}
+
+static int32_t open_view(sb_backend *backend, const sb_iter_options *range, sb_iter **ret_iter, sb_error *error)
+{
+	int32_t status = loaded->backend.iter_open(backend, range, ret_iter, error);
+	struct watched *at = watched;
+
+	if (status != SB_OK || range->flags & SB_ITER_SHORT)
+		return status;
+	while (at->backend != backend)
+		at++;
+	at->view = *ret_iter;
+	at->horizon_ms = at->host->expiry_horizon_ms(at->host);
+	return SB_OK;
+}
+
+static void close_view(sb_iter *iter)
+{
+	for (uint32_t i = 0; i < watched_count; i++) {
+		if (watched[i].view != iter)
+			continue;
+		atomic_fetch_add(&views_closed, 1);
+		if (watched[i].host->expiry_horizon_ms(watched[i].host) != watched[i].horizon_ms)
+			atomic_fetch_add(&horizons_moved, 1);
+		watched[i].view = NULL;
+	}
+	loaded->backend.iter_close(iter);
+}
+
+Test(pipeline, horizon_stands_still_while_a_checkpoint_reads)
+{
+	struct rig_config config = memory_rig(1, 28);
+
+	changed = *loaded;
+	changed.backend.open = open_watched;
+	changed.backend.iter_open = open_view;
+	changed.backend.iter_close = close_view;
+	config.backend = &changed;
+	config.partitions = 1;
+	config.records = 60000;
+	config.ttl_ms = 60;
+	config.full_checkpoints = true;
+	expect_exact_cuts(&config);
+	cr_assert_gt(watched[0].horizon_ms, 0, "it moved between them");
+	cr_assert_geq(views_closed, 3);
+	cr_assert_eq(horizons_moved, 0);
+}
+
 Test(pipeline, checkpoints_over_unstable_iterators_are_exact_cuts)
 {
 	static const uint32_t tasks[] = {1, 2, 5};
