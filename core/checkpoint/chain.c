@@ -15,14 +15,17 @@ void chain_close(struct checkpoint_reader **parents, uint32_t count)
 		checkpoint_reader_close(parents[i]);
 }
 
-static bool same_schema(const struct schema *a, const struct schema *b)
+static int32_t compare_schemas(const struct schema *a, const struct schema *b, bool *ret_same, sb_error *err)
 {
 	AUTO(buffer_done) struct buffer x = BUFFER_INIT;
 	AUTO(buffer_done) struct buffer y = BUFFER_INIT;
 
 	schema_to_json(a, &x);
 	schema_to_json(b, &y);
-	return !x.failed && !y.failed && slice_equal(buffer_slice(&x), buffer_slice(&y));
+	TRY(buffer_check(&x, err)); /* that memory is out says nothing about the files */
+	TRY(buffer_check(&y, err));
+	*ret_same = slice_equal(buffer_slice(&x), buffer_slice(&y));
+	return SB_OK;
 }
 
 static bool same_text(const char *a, const char *b)
@@ -39,12 +42,19 @@ static uint64_t number_of(const char *id)
 	return number;
 }
 
-bool chain_fits(const struct checkpoint_meta *parent, const struct checkpoint_meta *child)
+int32_t chain_check_fit(const struct checkpoint_meta *parent, const struct checkpoint_meta *child, sb_error *err)
 {
-	return parent->depth + 1 == child->depth && parent->file_count == 0 &&
+	bool fits = false;
+
+	TRY(compare_schemas(&parent->schema, &child->schema, &fits, err));
+	fits = fits && parent->depth + 1 == child->depth && parent->file_count == 0 &&
 	       number_of(parent->id) < number_of(child->id) && parent->tasks == child->tasks &&
 	       parent->key_groups == child->key_groups && same_text(parent->operator_id, child->operator_id) &&
-	       same_text(parent->ttl_clock, child->ttl_clock) && same_schema(&parent->schema, &child->schema);
+	       same_text(parent->ttl_clock, child->ttl_clock);
+	if (fits)
+		return SB_OK;
+	return error_set(err, SB_ERR_CORRUPT, "%s needs %s, which is not the checkpoint that it was", child->id,
+			 child->parent);
 }
 
 static int32_t open_parent(struct checkpoint_store *store, const struct checkpoint_meta *child, bool digest,
@@ -61,10 +71,8 @@ static int32_t open_parent(struct checkpoint_store *store, const struct checkpoi
 		return error_set(err, SB_ERR_CORRUPT, "%s needs %s, which is not in %s", child->id, child->parent,
 				 store->dir);
 	TRY(status);
-	if (!chain_fits(checkpoint_reader_meta(reader), child))
-		status = error_set(err, SB_ERR_CORRUPT, "%s needs %s, which is not the checkpoint that it was",
-				   child->id, child->parent);
-	else if (digest) {
+	status = chain_check_fit(checkpoint_reader_meta(reader), child, err);
+	if (status == SB_OK && digest) {
 		checkpoint_reader_watch(reader, store->watch);
 		status = checkpoint_reader_verify_digest(reader, err);
 	}

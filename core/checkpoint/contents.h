@@ -16,6 +16,7 @@ struct checkpoint_contents_config {
 	const struct log *log;
 	struct checkpoint_store *store; /* where parents and shared files are found */
 	const char *plugin_dir;
+	const struct manifest *manifest; /* has to vouch for the plugin; NULL: none has to */
 	const char *
 		source_plugin; /* path or name of the plugin that reads native files; NULL: by the name in the checkpoint */
 	const char *

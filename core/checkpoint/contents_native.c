@@ -48,7 +48,7 @@ static int32_t load_plugin(struct native_contents *native, sb_error *err)
 	if (!name)
 		return error_set(err, SB_ERR_CONFIG,
 				 "%s does not say which backend wrote its files: use --source-plugin", meta->id);
-	if (plugin_load(config->io, name, config->plugin_dir, &native->plugin, err) != SB_OK)
+	if (plugin_load_vouched(config->io, name, config->plugin_dir, config->manifest, &native->plugin, err) != SB_OK)
 		return error_prefix(err,
 				    "the files of %s can be read with the backend that wrote them only (%s; "
 				    "--source-plugin says where it is)",

@@ -51,16 +51,13 @@ static int32_t check_parent(struct checkpoint_store *store, const struct checkpo
 {
 	struct checkpoint_reader *parent;
 	sb_error ignored = ERROR_INIT;
-	bool fits;
+	int32_t status;
 
 	if (!child->parent || open_reader(store, child->parent, &parent, &ignored) != SB_OK)
 		return SB_OK;
-	fits = chain_fits(checkpoint_reader_meta(parent), child);
+	status = chain_check_fit(checkpoint_reader_meta(parent), child, err);
 	checkpoint_reader_close(parent);
-	if (fits)
-		return SB_OK;
-	return error_set(err, SB_ERR_CORRUPT, "%s needs %s, which is not the checkpoint that it was", child->id,
-			 child->parent);
+	return status;
 }
 
 static int32_t read_head(struct checkpoint_heads *heads, uint64_t i, struct checkpoint_head *head, sb_error *err)

@@ -419,7 +419,7 @@ static int32_t read_path(struct json_pull *pull, char **ret_path, const char *ne
 }
 
 /* All digits at their places; that the fields are in range is proven by writing the time anew and comparing. */
-static bool parse_timestamp(const char *text, int64_t *ret_ns)
+static int32_t parse_timestamp(struct json_pull *pull, const char *text, int64_t *ret_ns, sb_error *err)
 {
 	AUTO(buffer_done) struct buffer again = BUFFER_INIT;
 	int year, month, day, hour, minute, second, length = 0;
@@ -428,14 +428,16 @@ static bool parse_timestamp(const char *text, int64_t *ret_ns)
 	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%9" SCNd64 "Z%n", &year, &month, &day, &hour, &minute, &second,
 		   &nanos, &length) != 7 ||
 	    length != 30 || text[length] || month < 1 || month > 12 || day < 1)
-		return false;
+		return json_pull_fail(pull, err, "a malformed \"Timestamp\"");
 	seconds =
 		time_days_from_civil(year, (unsigned)month, (unsigned)day) * 86400 + hour * 3600 + minute * 60 + second;
 	if (__builtin_mul_overflow(seconds, INT64_C(1000000000), ret_ns) ||
 	    __builtin_add_overflow(*ret_ns, nanos, ret_ns))
-		return false;
+		return json_pull_fail(pull, err, "a malformed \"Timestamp\"");
 	time_append_rfc3339(&again, *ret_ns, 9);
-	return !again.failed && slice_equal_text(buffer_slice(&again), text);
+	TRY(buffer_check(&again, err)); /* that memory is out says nothing about the file */
+	return slice_equal_text(buffer_slice(&again), text) ? SB_OK
+							    : json_pull_fail(pull, err, "a malformed \"Timestamp\"");
 }
 
 static int32_t read_id_and_time(struct json_pull *pull, struct checkpoint_meta *meta, sb_error *err)
@@ -449,9 +451,9 @@ static int32_t read_id_and_time(struct json_pull *pull, struct checkpoint_meta *
 		return json_pull_fail(pull, err, "an \"ID\" that is none");
 	memcpy(meta->id, id, strlen(id) + 1);
 	TRY(read_text(pull, "Timestamp", &time, err));
-	if (!time || !parse_timestamp(time, &meta->timestamp_ns))
+	if (!time)
 		return json_pull_fail(pull, err, "a malformed \"Timestamp\"");
-	return SB_OK;
+	return parse_timestamp(pull, time, &meta->timestamp_ns, err);
 }
 
 static int32_t grow(void **array, uint64_t count, size_t size, sb_error *err)

@@ -24,8 +24,8 @@ void store_warn(const struct checkpoint_store *store, const char *message, const
  * missing or does not fit its child. With digest all of their bytes are checked. */
 int32_t chain_open(struct checkpoint_store *store, const struct checkpoint_meta *meta, bool digest,
 		   struct checkpoint_reader **ret_parents, uint32_t *ret_count, sb_error *err);
-/* Whether child can have been made of what changed since parent. */
-bool chain_fits(const struct checkpoint_meta *parent, const struct checkpoint_meta *child);
+/* SB_ERR_CORRUPT when child cannot have been made of what changed since parent. */
+int32_t chain_check_fit(const struct checkpoint_meta *parent, const struct checkpoint_meta *child, sb_error *err);
 void chain_close(struct checkpoint_reader **parents, uint32_t count);
 
 #endif

@@ -13,6 +13,7 @@
 #include "base/slice.h"
 #include "cli/check_options.h"
 #include "cli/command.h"
+#include "plugin/manifest.h"
 
 #define RUN_NAME "sbhost run"
 
@@ -49,6 +50,8 @@ enum option_key {
 	KEY_METRICS_EVERY,
 	KEY_PROFILE,
 	KEY_SANDBOX,
+	KEY_MANIFEST,
+	KEY_MANIFEST_KEY,
 	KEY_PROGRESS,
 	KEY_LOG_LEVEL,
 	KEY_LOG_FORMAT,
@@ -109,6 +112,10 @@ static const struct argp_option option_table[] = {
 	 "Give up, once plugins are loaded, all files and system calls that the job does not need; net leaves network "
 	 "connections to remote backends (default local)",
 	 0},
+	{"require-signed-manifest", KEY_MANIFEST, "FILE", 0,
+	 "Load no plugin that this list of SHA-256 sums, signed in FILE.sig, does not name", 0},
+	{"manifest-key", KEY_MANIFEST_KEY, "FILE", 0,
+	 "The key that it is signed with (default " MANIFEST_KEY_DEFAULT ")", 0},
 	GROUP("Reports, on standard error:"),
 	{"log-level", KEY_LOG_LEVEL, "off|error|warn|info|debug|trace", 0, "(default info)", 0},
 	{"log-format", KEY_LOG_FORMAT, "text|logfmt|json", 0, "(default text)", 0},
@@ -315,6 +322,12 @@ static int32_t parse_log_option(int key, const char *value, struct run_options *
 		TRY(parse_word(o, "sandbox", value ? value : sandboxes[0], sandboxes, "local or net", &index));
 		o->job.sandbox = index == 0 ? SANDBOX_LOCAL : SANDBOX_NET;
 		return SB_OK;
+	case KEY_MANIFEST:
+		o->job.manifest = value;
+		return SB_OK;
+	case KEY_MANIFEST_KEY:
+		o->job.manifest_key = value;
+		return SB_OK;
 	case KEY_PROFILE:
 		o->job.profile = true;
 		return SB_OK;
@@ -429,6 +442,7 @@ static void set_defaults(struct run_options *o)
 		.max_failed_checkpoints = 3,
 		.codec = CODEC_LZ4,
 		.keep = 5,
+		.manifest_key = MANIFEST_KEY_DEFAULT,
 		.ttl_ms = 86400000,
 		.parallelism = 1,
 		.cache_bytes = UINT64_C(256) << 20,

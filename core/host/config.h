@@ -57,6 +57,8 @@ struct job_config {
 	uint64_t max_events; /* 0: no limit */
 	uint64_t metrics_every;
 	enum sandbox_mode sandbox;
+	const char *manifest; /* of the plugins that may be loaded; NULL: all */
+	const char *manifest_key;
 	bool profile; /* tell at the end where the time went */
 	bool show_progress;
 	bool progress_bar; /* standard error is a terminal */

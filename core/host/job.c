@@ -12,10 +12,12 @@
 #include "base/hash.h"
 #include "host/job_private.h"
 
-static int32_t load_component(const struct job_config *config, const char *name, uint32_t kind,
-			      struct plugin **ret_plugin, const struct component **ret_component, sb_error *err)
+static int32_t load_component(const struct job *job, const char *name, uint32_t kind, struct plugin **ret_plugin,
+			      const struct component **ret_component, sb_error *err)
 {
-	TRY(plugin_load(config->io, name, config->plugin_dir, ret_plugin, err));
+	const struct job_config *config = job->config;
+
+	TRY(plugin_load_vouched(config->io, name, config->plugin_dir, job->manifest, ret_plugin, err));
 	return plugin_find_component(*ret_plugin, kind, ret_component, err);
 }
 
@@ -24,8 +26,10 @@ static int32_t load_plugins(struct job *job, sb_error *err)
 	const struct job_config *config = job->config;
 
 	job->refusal = JOB_PLUGIN_REFUSED;
-	TRY(load_component(config, config->backend, SB_KIND_BACKEND, &job->backend_plugin, &job->backend, err));
-	TRY(load_component(config, config->operator, SB_KIND_OPERATOR, &job->operator_plugin, &job->operator, err));
+	if (config->manifest)
+		TRY(manifest_load(config->io, config->manifest, config->manifest_key, &job->manifest, err));
+	TRY(load_component(job, config->backend, SB_KIND_BACKEND, &job->backend_plugin, &job->backend, err));
+	TRY(load_component(job, config->operator, SB_KIND_OPERATOR, &job->operator_plugin, &job->operator, err));
 	job->refusal = JOB_BAD_CONFIG;
 	TRY(option_set_parse(job->backend, "--backend-opt", config->backend_options, config->backend_option_count,
 			     &job->backend_options, err));
@@ -219,6 +223,7 @@ static void done(struct job *job)
 	option_set_done(&job->operator_options);
 	plugin_free(job->backend_plugin);
 	plugin_free(job->operator_plugin);
+	manifest_free(job->manifest);
 }
 
 /* A refusal's kind follows from the stage; but what the system denies is a failure, and a lock that is held has its own status. */

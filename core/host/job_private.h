@@ -43,6 +43,7 @@ struct job {
 	int64_t verify_ns; /* how long it took to find the checkpoint good */
 	uint64_t restored_events;
 	char restored_id[CHECKPOINT_ID_BYTES];
+	struct manifest *manifest; /* NULL: every plugin may be loaded */
 	bool starts_empty; /* no checkpoint was restored */
 	struct pipeline *pipeline;
 };

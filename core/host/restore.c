@@ -343,6 +343,7 @@ static int32_t open_contents(struct job *job, struct checkpoint_contents **ret_c
 		.store = job->store,
 		.plugin_dir = config->plugin_dir,
 		.source_plugin = config->source_plugin,
+		.manifest = job->manifest,
 	};
 	AUTO(free_memory) char *path = checkpoint_store_path(job->store, job->restored_id);
 	struct checkpoint_reader *reader;

@@ -133,7 +133,11 @@ static int32_t open_backend(struct job *job, uint32_t index, sb_error *err)
 {
 	struct job_task *task = &job->tasks[index];
 	const struct plugin_env env = {
-		.log = job->config->log, .clock = job->config->clock, .horizon_ms = &task->horizon_ms};
+		.log = job->config->log,
+		.clock = job->config->clock,
+		.horizon_ms = &task->horizon_ms,
+		.manifest = job->manifest,
+	};
 	char name[32];
 	int32_t status;
 

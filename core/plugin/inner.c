@@ -50,7 +50,7 @@ static int32_t load(struct inner *inner, const struct instance *outer, const cha
 	if (!dir)
 		return error_no_memory(err);
 	io_init_system(&inner->io);
-	TRY(plugin_load(&inner->io, name, dir, &inner->plugin, err));
+	TRY(plugin_load_vouched(&inner->io, name, dir, outer->env.manifest, &inner->plugin, err));
 	TRY(plugin_find_component(inner->plugin, SB_KIND_BACKEND, ret_component, err));
 	if ((*ret_component)->threads == SB_THREADS_ONE_INSTANCE)
 		return error_set(

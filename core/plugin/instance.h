@@ -18,6 +18,7 @@ struct plugin_env {
 	const struct log *log;
 	struct clock *clock;
 	_Atomic int64_t *horizon_ms; /* see sb_host.expiry_horizon_ms */
+	const struct manifest *manifest; /* for backends that it opens (sb.backend-open/1); NULL: all may be */
 };
 
 #define METRIC_NAME_BYTES 64

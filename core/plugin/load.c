@@ -101,12 +101,20 @@ static void free_plugin(struct plugin **plugin)
 int32_t plugin_load(struct io *io, const char *name_or_path, const char *plugin_dir, struct plugin **ret_plugin,
 		    sb_error *err)
 {
+	return plugin_load_vouched(io, name_or_path, plugin_dir, NULL, ret_plugin, err);
+}
+
+/* What is hashed is what was vetted and is loaded: a file that is changed or replaced in between is found out by open_library. */
+int32_t plugin_load_vouched(struct io *io, const char *name_or_path, const char *plugin_dir,
+			    const struct manifest *manifest, struct plugin **ret_plugin, sb_error *err)
+{
 	AUTO(vetted_done) struct vetted vetted = VETTED_INIT;
 	AUTO(free_memory) char *path = NULL;
 	AUTO(free_plugin) struct plugin *plugin = NULL;
 
 	TRY(plugin_find(io, name_or_path, plugin_dir, &path, err));
 	TRY(vet_file(io, path, &vetted, err));
+	TRY(manifest_check(manifest, io, vetted.fd, vetted.path, err));
 	plugin = calloc(1, sizeof(*plugin));
 	if (!plugin)
 		return error_no_memory(err);

@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "io/io.h"
+#include "plugin/manifest.h"
 #include "sb_plugin.h"
 
 struct plugin;
@@ -59,6 +60,9 @@ struct plugin {
  * file and the remedy. */
 int32_t plugin_load(struct io *io, const char *name_or_path, const char *plugin_dir, struct plugin **ret_plugin,
 		    sb_error *err);
+/* The same, if the manifest vouches for it; manifest NULL: for all. SB_ERR_INVALID when it does not. */
+int32_t plugin_load_vouched(struct io *io, const char *name_or_path, const char *plugin_dir,
+			    const struct manifest *manifest, struct plugin **ret_plugin, sb_error *err);
 /* The file that plugin_load would load, as it is named; to be freed. */
 int32_t plugin_find(struct io *io, const char *name_or_path, const char *plugin_dir, char **ret_path, sb_error *err);
 /* Frees the description; the library stays loaded. NULL is fine. */

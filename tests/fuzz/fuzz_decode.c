@@ -2,7 +2,7 @@
  * predicts by the shape of the last one, gives it twice the answer that a new one gives, which can only scan: verdict,
  * sentence, and values to the last bit.
  *
- * scripts/fuzz-decode builds it with clang and lets it run; tests/unit/test_decode_fuzz.c gives it seeded records in every test run. */
+ * scripts/fuzz builds it with clang and lets it run; tests/unit/test_decode_fuzz.c gives it seeded records in every test run. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -4,6 +4,7 @@ import sys
 
 sys.dont_write_bytecode = True
 
+import hashlib
 import os
 import re
 import shutil
@@ -44,6 +45,69 @@ class Sandboxed(harness.Case):
 
     def test_another_word_is_one_sentence(self):
         self.assertSays(self.sbhost("--sandbox=sand", status=3), "--sandbox", "local or net")
+
+
+class Signed(harness.Case):
+    """--require-signed-manifest, signed with the key of a test vector by a signer that shares no code: openssl."""
+
+    def setUp(self):
+        super().setUp()
+        if not shutil.which("openssl"):
+            self.skipTest("Skipping manifest test (not available): openssl is not here")
+        self.write("in.ndjson", events(("a", "1.5", 1)))
+        self.plugins = [os.path.join(harness.BUILD, "plugins", name) for name in
+                        ("libmemory_backend.so", "libfault_backend.so", "libexample_processor.so")]
+        self.openssl("genpkey", "-algorithm", "ed25519", "-out", "key.pem")
+        self.openssl("pkey", "-in", "key.pem", "-pubout", "-outform", "DER", "-out", "key.der")
+        self.write("key.pub", self.read("key.der")[-32:])
+        self.sign("".join("%s  %s\n" % (self.sha256(path), path) for path in self.plugins))
+
+    def openssl(self, *args):
+        subprocess.run(["openssl", *args], cwd=self.dir, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    @staticmethod
+    def sha256(path):
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+
+    def sign(self, text):
+        self.write("manifest", text)
+        self.openssl("pkeyutl", "-sign", "-inkey", "key.pem", "-rawin", "-in", "manifest", "-out", "manifest.sig")
+
+    def run_with(self, backend="memory", status=0, key="key.pub"):
+        return self.sbhost("--backend", backend, "--input", "in.ndjson", "--output", "none", "--require-signed-manifest", "manifest",
+                           "--manifest-key", key, status=status)
+
+    def test_plugins_that_are_named_are_loaded(self):
+        self.run_with()
+        self.run_with(backend="fault")
+
+    def test_a_plugin_that_is_not_named_is_refused(self):
+        self.sign("%s  libexample_processor.so\n" % self.sha256(self.plugins[2]))
+        self.assertSays(self.run_with(status=4), "libmemory_backend.so", "is not in", "manifest")
+
+    def test_so_is_one_that_another_plugin_wants_to_open(self):
+        self.sign("".join("%s  %s\n" % (self.sha256(path), os.path.basename(path)) for path in self.plugins[1:]))
+        done = self.run_with(backend="fault", status=None)
+        self.assertNotEqual(done.status, 0)
+        self.assertSays(done, "libmemory_backend.so", "is not in")
+
+    def test_another_file_of_that_name_is_refused(self):
+        self.sign("%s *libmemory_backend.so\n" % ("0" * 64))
+        self.assertSays(self.run_with(status=4), "is another file than", "vouches for")
+
+    def test_a_manifest_that_was_changed_is_refused(self):
+        self.write("manifest", self.read("manifest") + b"\n")
+        self.assertSays(self.run_with(status=4), "is not what was signed")
+
+    def test_a_missing_signature_or_key_is_one_sentence(self):
+        self.assertSays(self.run_with(status=4, key="no-key"), "no-key")
+        os.unlink(self.path("manifest.sig"))
+        self.assertSays(self.run_with(status=4), "manifest.sig")
+
+    def test_a_line_of_another_form_is_one_sentence(self):
+        self.sign("hello\n")
+        self.assertSays(self.run_with(status=4), "line 1", "sha256sum")
 
 
 class Descriptors(harness.Case):
