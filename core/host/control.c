@@ -13,7 +13,6 @@
 
 #include "base/error.h"
 #include "host/job_private.h"
-#include "host/notify.h"
 #include "host/profile_report.h"
 #include "host/progress.h"
 
@@ -31,7 +30,6 @@ struct control {
 	uint64_t checkpoints; /* that succeeded */
 	int64_t checkpoint_ns; /* what writing them took */
 	struct progress progress;
-	struct notify notify;
 };
 
 static int64_t now_ns(const struct control *c)
@@ -69,7 +67,7 @@ static void take_signal(struct control *c)
 	LOG(c->job->config->log, SB_LOG_INFO, "Stopping after a final checkpoint; a second signal ends at once",
 	    LOG_S("signal", sigabbrev_np((int)info.ssi_signo)));
 	give_signals_back();
-	notify_tell(&c->notify, "STOPPING=1");
+	notify_tell(&c->job->notify, "STOPPING=1");
 	if (c->phase == RUNNING) {
 		c->phase = STOPPING;
 		pipeline_request_stop(c->job->pipeline);
@@ -191,8 +189,8 @@ static int wait_ms(const struct control *c, const struct pipeline_status *status
 	int64_t due_ns = progress_due_ns(&c->progress);
 	int64_t wait_ns;
 
-	if (c->notify.ping_ns && c->notify.next_ping_ns < due_ns)
-		due_ns = c->notify.next_ping_ns;
+	if (c->job->notify.ping_ns && c->job->notify.next_ping_ns < due_ns)
+		due_ns = c->job->notify.next_ping_ns;
 
 	if (c->job->config->checkpoint_interval_ms && !status->checkpoint_running && c->phase == RUNNING &&
 	    c->next_checkpoint_ns < due_ns)
@@ -208,10 +206,10 @@ static void say_alive(struct control *c)
 {
 	struct pipeline_progress progress;
 
-	if (c->notify.ping_ns == 0)
+	if (c->job->notify.ping_ns == 0)
 		return;
 	pipeline_get_progress(c->job->pipeline, &progress);
-	notify_alive(&c->notify, now_ns(c), progress.events, progress.decoded - progress.events);
+	notify_alive(&c->job->notify, now_ns(c), progress.events, progress.decoded - progress.events);
 }
 
 static int32_t step(struct control *c, sb_error *err)
@@ -251,8 +249,7 @@ int32_t control_run(struct job *job, sb_error *err)
 		return error_set_errno(err, errno, "cannot create a signalfd");
 	c.next_checkpoint_ns = now_ns(&c) + job->config->checkpoint_interval_ms * 1000000;
 	progress_init(&c.progress, job->config);
-	notify_init(&c.notify, now_ns(&c));
-	notify_tell(&c.notify, "READY=1");
+	notify_tell(&job->notify, "READY=1");
 	while (status == SB_OK && c.phase != FINISHED)
 		status = step(&c, err);
 	progress_clear(&c.progress);
@@ -262,7 +259,6 @@ int32_t control_run(struct job *job, sb_error *err)
 		pipeline_stop(job->pipeline);
 		profile_report(job->config, job->pipeline, c.checkpoints, c.checkpoint_ns);
 	}
-	notify_done(&c.notify);
 	close(c.signal_fd);
 	return status;
 }

@@ -185,6 +185,7 @@ static int32_t run(struct job *job, sb_error *err)
 	TRY(check_event_time(job, err));
 	TRY(check_paths(job->config, err));
 	TRY(open_directories(job, err));
+	notify_init(&job->notify, clock_monotonic_ns(job->config->clock)); /* the sandbox lets no socket be opened */
 	TRY(enter_sandbox(job, err));
 	TRY(init_tasks(job, err));
 	TRY(start_from_newest_good(job, err));
@@ -221,6 +222,7 @@ static void done(struct job *job)
 	schema_done(&job->schema);
 	option_set_done(&job->backend_options);
 	option_set_done(&job->operator_options);
+	notify_done(&job->notify);
 	plugin_free(job->backend_plugin);
 	plugin_free(job->operator_plugin);
 	manifest_free(job->manifest);
@@ -238,8 +240,11 @@ static enum job_end end_of(const struct job *job, int32_t status)
 
 enum job_end job_run(const struct job_config *config, sb_error *err)
 {
-	struct job job = {
-		.config = config, .refusal = JOB_BAD_CONFIG, .state_lock_fd = -1, .key_groups = KEY_GROUPS_DEFAULT};
+	struct job job = {.config = config,
+			  .refusal = JOB_BAD_CONFIG,
+			  .state_lock_fd = -1,
+			  .notify = {.fd = -1},
+			  .key_groups = KEY_GROUPS_DEFAULT};
 	int32_t status = run(&job, err);
 	enum job_end end = end_of(&job, status);
 

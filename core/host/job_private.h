@@ -6,6 +6,7 @@
 
 #include "checkpoint/store.h"
 #include "host/job.h"
+#include "host/notify.h"
 #include "plugin/instance.h"
 #include "state/migration.h"
 #include "state/schema.h"
@@ -43,6 +44,7 @@ struct job {
 	int64_t verify_ns; /* how long it took to find the checkpoint good */
 	uint64_t restored_events;
 	char restored_id[CHECKPOINT_ID_BYTES];
+	struct notify notify;
 	struct manifest *manifest; /* NULL: every plugin may be loaded */
 	bool starts_empty; /* no checkpoint was restored */
 	struct pipeline *pipeline;

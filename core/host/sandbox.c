@@ -132,7 +132,7 @@ static int32_t allow_system(int ruleset_fd, uint64_t handled, sb_error *err)
 	static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"};
 
 	for (size_t i = 0; i < sizeof(readable) / sizeof(readable[0]); i++)
-		TRY(allow(ruleset_fd, readable[i], FS_READ_FILE | FS_READ_DIR | FS_EXECUTE, err));
+		TRY(allow(ruleset_fd, readable[i], FS_READ_FILE | FS_READ_DIR, err));
 	for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++)
 		TRY(allow(ruleset_fd, devices[i], (FS_READ_FILE | FS_WRITE_FILE | FS_IOCTL_DEV) & handled, err));
 	return SB_OK;
@@ -145,7 +145,7 @@ static int32_t add_rules(int ruleset_fd, uint64_t handled, const struct sandbox_
 	for (uint64_t i = 0; i < count; i++) {
 		switch (paths[i].access) {
 		case SANDBOX_READ:
-			TRY(allow(ruleset_fd, paths[i].path, FS_READ_FILE | FS_READ_DIR | FS_EXECUTE, err));
+			TRY(allow(ruleset_fd, paths[i].path, FS_READ_FILE | FS_READ_DIR, err));
 			break;
 		case SANDBOX_WRITE:
 			TRY(allow(ruleset_fd, paths[i].path, handled & ~(FS_EXECUTE | FS_IOCTL_DEV), err));
@@ -229,6 +229,27 @@ static const uint32_t refused_calls[] = {
 	SYS_capset,
 	SYS_sethostname,
 	SYS_setdomainname,
+	SYS_setreuid,
+	SYS_setregid,
+	SYS_setfsuid,
+	SYS_setfsgid,
+#ifdef SYS_pidfd_getfd
+	SYS_pidfd_getfd,
+#endif
+#ifdef SYS_open_tree
+	SYS_open_tree,
+	SYS_move_mount,
+	SYS_fsopen,
+	SYS_fsconfig,
+	SYS_fsmount,
+	SYS_fspick,
+#endif
+#ifdef SYS_mount_setattr
+	SYS_mount_setattr,
+#endif
+#ifdef SYS_kexec_file_load
+	SYS_kexec_file_load,
+#endif
 #if defined(__x86_64__)
 	SYS_fork,
 	SYS_vfork,
@@ -267,17 +288,21 @@ static void refuse_processes(struct filter *filter)
 	add(filter, (struct sock_filter)RETURN(SECCOMP_RET_ALLOW));
 }
 
-/* Last, since it forgets the number. Unix sockets stay: a service manager is told by one. */
+/* Last, since it forgets the number. Not even Unix sockets, by which a plugin could reach who would run a program for it. What is open stays open:
+ * the socket of a service manager. */
 static void refuse_sockets(struct filter *filter, enum sandbox_mode mode)
 {
-	const bool network = mode == SANDBOX_NET;
-
+	if (mode == SANDBOX_LOCAL) {
+		refuse_call(filter, SYS_socket, EACCES);
+		add(filter, (struct sock_filter)RETURN(SECCOMP_RET_ALLOW));
+		return;
+	}
 	add(filter, (struct sock_filter)IF_EQUAL(SYS_socket, 1, 0));
 	add(filter, (struct sock_filter)RETURN(SECCOMP_RET_ALLOW));
 	add(filter, (struct sock_filter)LOAD(args[0]));
 	add(filter, (struct sock_filter)IF_EQUAL(AF_UNIX, 3, 0));
-	add(filter, (struct sock_filter)IF_EQUAL(AF_INET, network ? 2 : 1, 0));
-	add(filter, (struct sock_filter)IF_EQUAL(AF_INET6, network ? 1 : 0, 0));
+	add(filter, (struct sock_filter)IF_EQUAL(AF_INET, 2, 0));
+	add(filter, (struct sock_filter)IF_EQUAL(AF_INET6, 1, 0));
 	add(filter, (struct sock_filter)RETURN(REFUSE(EACCES)));
 	add(filter, (struct sock_filter)RETURN(SECCOMP_RET_ALLOW));
 }

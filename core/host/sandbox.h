@@ -1,7 +1,7 @@
 /* --sandbox: what the process gives up once its plugins are loaded, so that a plugin, or an input that breaks one, can do no more than the job needs.
  *
  *   files   Landlock: the job's directories and outputs for writing, its inputs, plugins and the system's libraries for reading, nothing else
- *   system  seccomp: no new programs and processes, no tracing, mounts, modules, keys, clocks; no network sockets in SANDBOX_LOCAL
+ *   system  seccomp: no new programs and processes, no tracing, mounts, modules, keys, clocks; in SANDBOX_LOCAL no new sockets at all
  *
  * On the calling thread, while there is no other: whoever is started later inherits it. There is no way back. */
 #ifndef HOST_SANDBOX_H

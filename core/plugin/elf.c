@@ -246,6 +246,12 @@ static int32_t take_dynamic(struct elf *elf, const Elf64_Dyn *entry)
 	case DT_GNU_HASH:
 		elf->gnu_hash = entry->d_un.d_ptr;
 		break;
+	case DT_RPATH:
+		elf->search[0] = entry->d_un.d_val + 1;
+		break;
+	case DT_RUNPATH:
+		elf->search[1] = entry->d_un.d_val + 1;
+		break;
 	case DT_TEXTREL:
 		elf->text_relocations = true;
 		break;
@@ -309,11 +315,44 @@ int32_t elf_read(struct elf *elf)
 	return read_dynamic(elf);
 }
 
-int32_t elf_inspect(struct io *io, int fd, uint64_t size, const char *path, struct plugin_note *ret_note, sb_error *err)
+/* Both search paths, joined by a colon; "" when there is none. */
+static int32_t read_search(struct elf *elf, char ret_search[ELF_SEARCH_BYTES])
+{
+	size_t used = 0;
+
+	for (int i = 0; i < 2; i++) {
+		const uint64_t offset = elf->search[i] - 1;
+		char c;
+
+		if (elf->search[i] == 0)
+			continue;
+		if (used)
+			ret_search[used++] = ':';
+		for (uint64_t at = offset;; at++) {
+			if (at >= elf->strings_size)
+				return elf_damaged(elf, "its search path is outside of its strings");
+			TRY(elf_read_mapped(elf, elf->strings + at, &c, 1, "its search path"));
+			if (!c)
+				break;
+			if (used >= ELF_SEARCH_BYTES - 2)
+				return error_set(elf->err, SB_ERR_INVALID,
+						 "%s has a search path (RUNPATH) of more than %d bytes: link it "
+						 "with a shorter one",
+						 elf->path, ELF_SEARCH_BYTES);
+			ret_search[used++] = c;
+		}
+	}
+	ret_search[used] = 0;
+	return SB_OK;
+}
+
+int32_t elf_inspect(struct io *io, int fd, uint64_t size, const char *path, struct plugin_note *ret_note,
+		    char ret_search[ELF_SEARCH_BYTES], sb_error *err)
 {
 	struct elf elf = {.io = io, .fd = fd, .size = size, .path = path, .err = err};
 
 	TRY(elf_read(&elf));
 	TRY(elf_check_entry(&elf));
+	TRY(read_search(&elf, ret_search));
 	return elf_find_note(&elf, ret_note);
 }

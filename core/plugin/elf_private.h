@@ -22,6 +22,7 @@ struct elf {
 	uint64_t symbols, strings, strings_size, gnu_hash, old_hash;
 	uint64_t flags; /* DT_FLAGS */
 	bool text_relocations; /* DT_TEXTREL */
+	uint64_t search[2]; /* DT_RPATH, DT_RUNPATH: offsets among the strings, and 1 more; 0: absent */
 };
 
 /* Reads header, segments and dynamic section, and checks what they say. */

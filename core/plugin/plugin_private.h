@@ -37,8 +37,11 @@ void vetted_done(struct vetted *vetted);
 
 /* --- elf.c --- */
 
+#define ELF_SEARCH_BYTES 4096
+
+/* ret_search: where it wants libraries looked for (RPATH and RUNPATH), as the file says it. */
 int32_t elf_inspect(struct io *io, int fd, uint64_t size, const char *path, struct plugin_note *ret_note,
-		    sb_error *err);
+		    char ret_search[ELF_SEARCH_BYTES], sb_error *err);
 
 /* elf_linkage.c */
 int32_t elf_examine_linkage(struct io *io, int fd, uint64_t size, const char *path, struct plugin_linkage *ret_linkage,

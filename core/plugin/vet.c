@@ -13,6 +13,7 @@
  * linker knows libraries by that name, hands out the first one again when N is used a second
  * time, and looks for $ORIGIN in /proc/self/fd. */
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -134,15 +135,81 @@ static int32_t open_file(struct vetted *v, sb_error *err)
 	return check_file(v->path, &v->st, err);
 }
 
+/* What exists of a directory's path: whoever may write there could make the rest. */
+static int32_t nearest(struct io *io, char *dir, char **ret_real, sb_error *err)
+{
+	for (;;) {
+		char *slash;
+
+		TRY(io_real_path(io, dir, ret_real, err));
+		if (*ret_real)
+			return SB_OK;
+		slash = strrchr(dir, '/');
+		if (!slash)
+			return error_set(err, SB_ERR_BUSY, "directory / vanished: try again");
+		slash[slash == dir] = 0;
+	}
+}
+
+/* One directory that the dynamic linker will look into before the system's. */
+static int32_t check_search_dir(struct vetted *v, const char *dir, size_t len, sb_error *err)
+{
+	static const char *const origins[] = {"$ORIGIN", "${ORIGIN}"};
+	AUTO(free_memory) char *path = NULL;
+	AUTO(free_memory) char *real = NULL;
+	struct stat st;
+	bool exists;
+	int made = -1;
+
+	for (size_t i = 0; i < 2; i++) {
+		const size_t skip = strlen(origins[i]);
+
+		if (len >= skip && memcmp(dir, origins[i], skip) == 0)
+			made = asprintf(&path, "%.*s%.*s", (int)(strrchr(v->path, '/') - v->path), v->path,
+					(int)(len - skip), dir + skip);
+	}
+	if (made < 0)
+		made = asprintf(&path, "%.*s", (int)len, dir);
+	if (made < 0) {
+		path = NULL;
+		return error_no_memory(err);
+	}
+	if (path[0] != '/')
+		return error_set(
+			err, SB_ERR_INVALID,
+			"%s has its libraries looked for in \"%s\" (RUNPATH), which depends on where sbhost is "
+			"started: link it with an absolute path, or one below $ORIGIN",
+			v->path, path);
+	TRY(nearest(v->io, path, &real, err));
+	TRY(io_lstat(v->io, real, &st, &exists, err));
+	if (exists && S_ISDIR(st.st_mode) && check_directory(real, &st, err) != SB_OK)
+		return error_prefix(err, "plugin %s, which has its libraries looked for there (RUNPATH)", v->path);
+	return check_parents(v->io, real, err);
+}
+
+/* Its libraries' code runs with the same rights. */
+static int32_t check_search(struct vetted *v, const char *search, sb_error *err)
+{
+	while (*search) {
+		const size_t len = strcspn(search, ":");
+
+		TRY(check_search_dir(v, search, len, err));
+		search += len + (search[len] == ':');
+	}
+	return SB_OK;
+}
+
 int32_t vet_file(struct io *io, const char *path, struct vetted *ret_vetted, sb_error *err)
 {
 	AUTO(vetted_done) struct vetted v = VETTED_INIT;
+	char search[ELF_SEARCH_BYTES];
 
 	v.io = io;
 	TRY(resolve(io, path, &v.path, err));
 	TRY(open_file(&v, err));
 	TRY(check_parents(io, v.path, err));
-	TRY(elf_inspect(io, v.fd, (uint64_t)v.st.st_size, v.path, &v.note, err));
+	TRY(elf_inspect(io, v.fd, (uint64_t)v.st.st_size, v.path, &v.note, search, err));
+	TRY(check_search(&v, search, err));
 	*ret_vetted = v;
 	v = (struct vetted)VETTED_INIT;
 	return SB_OK;

@@ -5,6 +5,7 @@
 #include "state/working_set.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -48,7 +49,7 @@ int32_t working_set_init(struct working_set *set, uint32_t key_groups, sb_error 
 	set->mask = FIRST_SLOTS - 1;
 	set->bytes = FIRST_SLOTS * SLOT_BYTES;
 	if (getrandom(&set->secret, sizeof(set->secret), 0) != sizeof(set->secret))
-		set->secret = (uint64_t)(uintptr_t)set->slots * UINT64_C(0x9e3779b97f4a7c15);
+		return error_set_errno(err, errno, "the system gives no random numbers for the table of keys");
 	return SB_OK;
 }
 

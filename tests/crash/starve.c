@@ -32,11 +32,12 @@ static __attribute__((constructor)) void read_plan(void)
 static int is_ours(const void *caller)
 {
 	Dl_info info;
+	size_t len;
 
 	if (!dladdr(caller, &info) || !info.dli_fname)
 		return 0;
-	return strstr(info.dli_fname, "/plugins/lib") ||
-	       strcmp(info.dli_fname + strlen(info.dli_fname) - 6, "sbhost") == 0;
+	len = strlen(info.dli_fname);
+	return strstr(info.dli_fname, "/plugins/lib") || (len >= 6 && strcmp(info.dli_fname + len - 6, "sbhost") == 0);
 }
 
 static void report(void)

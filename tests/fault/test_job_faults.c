@@ -36,6 +36,8 @@ static const struct fault failures[] = {
 	{.failure = ENOSPC},
 	{.failure = EINTR},
 	{.failure = EMFILE},
+	{.failure = EDQUOT},
+	{.failure = ENOMEM},
 	{.failure = FAIL_SHORT},
 	{.failure = FAIL_KILL},
 	{.failure = FAIL_KILL, .power_cut = true},

@@ -110,6 +110,39 @@ class Signed(harness.Case):
         self.assertSays(self.run_with(status=4), "line 1", "sha256sum")
 
 
+class SearchPath(harness.Case):
+    """A plugin's libraries run with the host's rights, so the places that it looks for them in are vetted as its own is."""
+
+    def setUp(self):
+        super().setUp()
+        if not shutil.which("cc"):
+            self.skipTest("Skipping search path test (not available): cc is not here")
+
+    def load(self, runpath, status):
+        subprocess.run(["cc", "-shared", "-fPIC", "-fvisibility=hidden", "-I", os.path.join(harness.SOURCE, "include"), "-Wl,-rpath," + runpath,
+                        "-Wl,--version-script=" + os.path.join(harness.SOURCE, "cmake", "plugin.map"), "-o", self.path("plugin.so"),
+                        os.path.join(harness.SOURCE, "tests", "abi", "v1.0", "plugin.c")], check=True)
+        os.chmod(self.path("plugin.so"), 0o755)
+        return self.sbhost("plugin", "info", self.path("plugin.so"), status=status)
+
+    def test_a_directory_that_others_can_write_to_is_refused(self):
+        os.mkdir(self.path("open"))
+        os.chmod(self.path("open"), 0o777)
+        for runpath in (self.path("open"), "$ORIGIN/open", "/usr/lib:" + self.path("open", "not", "there")):
+            with self.subTest(runpath=runpath):
+                self.assertSays(self.load(runpath, 4), "RUNPATH", "can be written by others")
+
+    def test_so_is_one_that_depends_on_where_sbhost_is_started(self):
+        for runpath in ("lib", "/usr/lib::/lib"):
+            with self.subTest(runpath=runpath):
+                self.assertSays(self.load(runpath, 4), "RUNPATH", "depends on where")
+
+    def test_the_systems_and_its_own_are_fine(self):
+        for runpath in ("/usr/lib", "$ORIGIN", "${ORIGIN}/lib", "/usr/lib:/usr/local/lib/not-there"):
+            with self.subTest(runpath=runpath):
+                self.load(runpath, 0)
+
+
 class Descriptors(harness.Case):
     def test_all_are_closed_on_exec(self):
         """As seen from outside, in the middle of a run with files of every kind open."""

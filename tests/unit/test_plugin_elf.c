@@ -54,7 +54,9 @@ static void image_close(struct image *image)
 static int32_t inspect(struct image *image, uint64_t size, struct plugin_note *note, sb_error *err)
 {
 	err->message[0] = 0;
-	return elf_inspect(&image->io, 3, size, "x.so", note, err);
+	char search[ELF_SEARCH_BYTES];
+
+	return elf_inspect(&image->io, 3, size, "x.so", note, search, err);
 }
 
 static Elf64_Ehdr *header_of(struct image *image)
