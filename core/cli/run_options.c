@@ -298,11 +298,31 @@ static int32_t parse_io_option(int key, const char *value, struct run_options *o
 	}
 }
 
+static int32_t parse_safety_option(int key, const char *value, struct run_options *o)
+{
+	static const char *const sandboxes[] = {"local", "net", NULL};
+	int index;
+
+	switch (key) {
+	case KEY_SANDBOX:
+		TRY(parse_word(o, "sandbox", value ? value : sandboxes[0], sandboxes, "local or net", &index));
+		o->job.sandbox = index == 0 ? SANDBOX_LOCAL : SANDBOX_NET;
+		return SB_OK;
+	case KEY_MANIFEST:
+		o->job.manifest = value;
+		return SB_OK;
+	case KEY_MANIFEST_KEY:
+		o->job.manifest_key = value;
+		return SB_OK;
+	default:
+		return SB_ERR_UNSUPPORTED;
+	}
+}
+
 static int32_t parse_log_option(int key, const char *value, struct run_options *o)
 {
 	static const char *const formats[] = {"text", "logfmt", "json", NULL};
 	static const char *const progress[] = {"auto", "on", "off", NULL};
-	static const char *const sandboxes[] = {"local", "net", NULL};
 	int index;
 
 	switch (key) {
@@ -317,16 +337,6 @@ static int32_t parse_log_option(int key, const char *value, struct run_options *
 	case KEY_PROGRESS:
 		TRY(parse_word(o, "progress", value, progress, "auto, on or off", &index));
 		o->progress = index;
-		return SB_OK;
-	case KEY_SANDBOX:
-		TRY(parse_word(o, "sandbox", value ? value : sandboxes[0], sandboxes, "local or net", &index));
-		o->job.sandbox = index == 0 ? SANDBOX_LOCAL : SANDBOX_NET;
-		return SB_OK;
-	case KEY_MANIFEST:
-		o->job.manifest = value;
-		return SB_OK;
-	case KEY_MANIFEST_KEY:
-		o->job.manifest_key = value;
 		return SB_OK;
 	case KEY_PROFILE:
 		o->job.profile = true;
@@ -372,8 +382,8 @@ typedef int32_t option_parser(int key, const char *value, struct run_options *o)
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
-	static option_parser *const parsers[] = {parse_state_option, parse_io_option, parse_log_option,
-						 parse_other_option};
+	static option_parser *const parsers[] = {parse_state_option, parse_io_option, parse_safety_option,
+						 parse_log_option, parse_other_option};
 	struct run_options *o = state->input;
 
 	if (key == ARGP_KEY_ARG)

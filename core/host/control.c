@@ -201,7 +201,7 @@ static int wait_ms(const struct control *c, const struct pipeline_status *status
 	return wait_ns <= 0 ? 0 : (int)((wait_ns + 999999) / 1000000 < 60000 ? (wait_ns + 999999) / 1000000 : 60000);
 }
 
-/* What was decoded and not processed waits; so does a final checkpoint, which takes as long as it takes. */
+/* What was decoded and not processed waits. During the final checkpoint nothing does, so it may take as long as it takes. */
 static void say_alive(struct control *c)
 {
 	struct pipeline_progress progress;

@@ -159,18 +159,21 @@ static int32_t check_search_dir(struct vetted *v, const char *dir, size_t len, s
 	AUTO(free_memory) char *real = NULL;
 	struct stat st;
 	bool exists;
-	int made = -1;
+	size_t skip = 0;
 
 	for (size_t i = 0; i < 2; i++) {
-		const size_t skip = strlen(origins[i]);
-
-		if (len >= skip && memcmp(dir, origins[i], skip) == 0)
-			made = asprintf(&path, "%.*s%.*s", (int)(strrchr(v->path, '/') - v->path), v->path,
-					(int)(len - skip), dir + skip);
+		if (len >= strlen(origins[i]) && memcmp(dir, origins[i], strlen(origins[i])) == 0)
+			skip = strlen(origins[i]);
 	}
-	if (made < 0)
-		made = asprintf(&path, "%.*s", (int)len, dir);
-	if (made < 0) {
+	/* $LIB and $PLATFORM mean something else on each machine, and a name with a dollar is none that we could look at. */
+	if (memchr(dir + skip, '$', len - skip))
+		return error_set(
+			err, SB_ERR_INVALID,
+			"%s has its libraries looked for in \"%.*s\" (RUNPATH), of which sbhost knows no more than "
+			"a leading $ORIGIN: link it with a plain path",
+			v->path, (int)len, dir);
+	if (asprintf(&path, "%.*s%.*s", skip ? (int)(strrchr(v->path, '/') - v->path) : 0, v->path, (int)(len - skip),
+		     dir + skip) < 0) {
 		path = NULL;
 		return error_no_memory(err);
 	}

@@ -1,7 +1,7 @@
 /* Memory for the entries of a working set: carved from large pieces, kept by size when freed.
  *
  * malloc puts sixteen bytes before each entry, and entries across cache lines; here one of 64 bytes is one line, and one of
- * 128 is two. Large pieces may lie in huge pages, which spares a look-up among millions of entries half of its misses. A piece goes
+ * 128 is two. Large pieces may lie in huge pages, so that fewer addresses have to be translated. A piece goes
  * back to the system when the pool does. */
 #ifndef STATE_ENTRY_POOL_H
 #define STATE_ENTRY_POOL_H

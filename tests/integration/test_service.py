@@ -138,6 +138,11 @@ class SearchPath(harness.Case):
             with self.subTest(runpath=runpath):
                 self.assertSays(self.load(runpath, 4), "RUNPATH", "depends on where")
 
+    def test_so_is_one_whose_meaning_depends_on_the_machine(self):
+        for runpath in ("/usr/$LIB", "$ORIGIN/${PLATFORM}"):
+            with self.subTest(runpath=runpath):
+                self.assertSays(self.load(runpath, 4), "RUNPATH", "a leading $ORIGIN")
+
     def test_the_systems_and_its_own_are_fine(self):
         for runpath in ("/usr/lib", "$ORIGIN", "${ORIGIN}/lib", "/usr/lib:/usr/local/lib/not-there"):
             with self.subTest(runpath=runpath):
