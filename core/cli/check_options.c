@@ -72,7 +72,7 @@ static int check_long(const char *name, const struct argp_option *table, const c
 	if (has_value && !search.found->arg)
 		return cli_complain(EXIT_USAGE, "%s: --%s takes no value; see %s --help", name, search.found->name,
 				    name);
-	*ret_takes_next = search.found->arg && !has_value;
+	*ret_takes_next = search.found->arg && !(search.found->flags & OPTION_ARG_OPTIONAL) && !has_value;
 	return EXIT_DONE;
 }
 

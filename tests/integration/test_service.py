@@ -44,6 +44,13 @@ class Sandboxed(harness.Case):
         self.run_in("--backend", "memory", "--input", "in.ndjson", "--output", "none", "--dead-letter", "dead")
         self.assertEqual(len(self.read("dead").splitlines()), 1)
 
+    def test_the_option_may_stand_last_and_before_one_that_is_mistyped(self):
+        self.write("in.ndjson", events(("a", "1.5", 1)))
+        arguments = ["--backend", "memory", "--input", "in.ndjson", "--output", "none"]
+        self.run_in(*arguments)  # or it is skipped
+        self.sbhost(*arguments, "--sandbox", env={"ASAN_OPTIONS": "detect_leaks=0"})
+        self.assertSays(self.sbhost("--sandbox", "--inptu", "in.ndjson", status=2), "--inptu", "--input")
+
     def test_another_word_is_one_sentence(self):
         self.assertSays(self.sbhost("--sandbox=sand", status=3), "--sandbox", "local or net")
 
