@@ -63,14 +63,16 @@ static int32_t open_store(struct checkpoint_store *store, const char *dir, bool 
 	if (!store->dir)
 		return error_no_memory(err);
 	if (create)
-		TRY(io_mkdir_p(store->io, dir, err));
+		TRY(io_mkdir_durable(store->io, dir, err));
 	TRY(io_lstat(store->io, dir, &st, &exists, err));
 	if (!exists)
 		return error_set(err, SB_ERR_NOT_FOUND, "there is no checkpoint directory %s", dir);
 	if (!lock)
 		return SB_OK;
 	TRY(checkpoint_store_lock(store, err));
-	return remove_leftovers(store, err);
+	TRY(remove_leftovers(store, err));
+	/* A checkpoint whose writer was killed between rename and sync is one to restore: then it must not go with the power. */
+	return io_fsync_dir(store->io, dir, err);
 }
 
 int32_t checkpoint_store_open(struct io *io, const struct log *log, const char *dir, bool create, bool lock,

@@ -52,7 +52,9 @@ int32_t state_dir_open(struct job *job, sb_error *err)
 		return error_no_memory(err);
 	status = io_lock_file(job->config->io, lock_path, &job->state_lock_fd, err);
 	free(lock_path);
-	return status;
+	TRY(status);
+	/* Before anything else is in it: what a power cut left there without the lock's name would not be taken for ours. */
+	return io_fsync_dir(job->config->io, dir, err);
 }
 
 static int32_t with_mark_path(struct job *job, int32_t (*action)(struct job *, const char *, void *, sb_error *),

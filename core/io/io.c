@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/number.h"
 
@@ -196,6 +197,37 @@ int32_t io_unlink(struct io *io, const char *path, sb_error *err)
 	return SB_OK;
 }
 
+/* Slashes at the end belong to the name. malloc'ed; NULL when memory is out. */
+static char *parent_of(const char *path)
+{
+	size_t len = strlen(path);
+
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	while (len && path[len - 1] != '/')
+		len--;
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	return len ? strndup(path, len) : strdup(".");
+}
+
+int32_t io_fsync_parent(struct io *io, const char *path, sb_error *err)
+{
+	AUTO(free_memory) char *parent = parent_of(path);
+
+	return parent ? io_fsync_dir(io, parent, err) : error_no_memory(err);
+}
+
+int32_t io_fsync_parent_if_ours(struct io *io, const char *path, sb_error *err)
+{
+	int32_t status = io_fsync_parent(io, path, err);
+
+	if (status != SB_OK && (err->sys_errno == EACCES || err->sys_errno == EPERM || err->sys_errno == EROFS ||
+				err->sys_errno == EINVAL))
+		return SB_OK;
+	return status;
+}
+
 static int32_t mkdir_one(struct io *io, const char *path, sb_error *err)
 {
 	if (io->ops->mkdir(io, path, 0700) != 0 && errno != EEXIST)
@@ -210,7 +242,25 @@ int32_t io_mkdir_new(struct io *io, const char *path, mode_t mode, sb_error *err
 	return SB_OK;
 }
 
-int32_t io_mkdir_p(struct io *io, const char *path, sb_error *err)
+/* Whoever made the parent may have been killed before it came to sync its name. So that is done before anything is put into it, and what has
+ * something in it has a durable name. */
+static int32_t mkdir_in_durable(struct io *io, const char *path, sb_error *err)
+{
+	AUTO(free_memory) char *parent = parent_of(path);
+	struct stat st;
+	bool exists;
+
+	if (!parent)
+		return error_no_memory(err);
+	TRY(io_stat(io, path, &st, &exists, err));
+	if (!exists)
+		TRY(io_fsync_parent_if_ours(io, parent, err));
+	return mkdir_one(io, path, err);
+}
+
+/* With make for each level, from the first on. */
+static int32_t mkdir_all(struct io *io, const char *path, int32_t (*make)(struct io *, const char *, sb_error *),
+			 sb_error *err)
 {
 	struct buffer copy = BUFFER_INIT;
 	int32_t status = SB_OK;
@@ -222,13 +272,24 @@ int32_t io_mkdir_p(struct io *io, const char *path, sb_error *err)
 		return buffer_check(&copy, err);
 	for (char *at = text + (*text == '/'); status == SB_OK && (at = strchr(at, '/')); at++) {
 		*at = 0;
-		status = mkdir_one(io, text, err);
+		status = make(io, text, err);
 		*at = '/';
 	}
 	if (status == SB_OK)
-		status = mkdir_one(io, text, err);
+		status = make(io, text, err);
 	buffer_done(&copy);
 	return status;
+}
+
+int32_t io_mkdir_p(struct io *io, const char *path, sb_error *err)
+{
+	return mkdir_all(io, path, mkdir_one, err);
+}
+
+int32_t io_mkdir_durable(struct io *io, const char *path, sb_error *err)
+{
+	TRY(mkdir_all(io, path, mkdir_in_durable, err));
+	return io_fsync_parent_if_ours(io, path, err);
 }
 
 static int compare_names(const void *a, const void *b)

@@ -77,8 +77,14 @@ int32_t io_rename_over(struct io *io, const char *from, const char *to, sb_error
 int32_t io_link(struct io *io, const char *from, const char *to, sb_error *err);
 /* A file that is not there is fine. */
 int32_t io_unlink(struct io *io, const char *path, sb_error *err);
+/* The directory that path is in: a new name is only there after a power cut when that was done. */
+int32_t io_fsync_parent(struct io *io, const char *path, sb_error *err);
+/* The same for what was found there. Its parent may be a directory that we can neither read nor sync; then it is somebody else's work, and fine. */
+int32_t io_fsync_parent_if_ours(struct io *io, const char *path, sb_error *err);
 /* With parents, mode 0700; existing ones are fine. */
 int32_t io_mkdir_p(struct io *io, const char *path, sb_error *err);
+/* The same, and the names are durable: for a directory in which something will be counted on. */
+int32_t io_mkdir_durable(struct io *io, const char *path, sb_error *err);
 /* One directory; an existing one, or anything of that name, is an error with sys_errno EEXIST. */
 int32_t io_mkdir_new(struct io *io, const char *path, mode_t mode, sb_error *err);
 /* A directory and all below it; links are removed, not followed. Not there is fine. */

@@ -11,23 +11,6 @@
 
 #define WRITE_BYTES ((size_t)1 << 20)
 
-/* A new file is only there after a crash when its directory was synced. */
-static int32_t sync_parent(struct io *io, const char *path, sb_error *err)
-{
-	const char *slash = strrchr(path, '/');
-	char *parent;
-	int32_t status;
-
-	if (!slash)
-		return io_fsync_dir(io, ".", err);
-	parent = strndup(path, slash == path ? 1 : (size_t)(slash - path));
-	if (!parent)
-		return error_no_memory(err);
-	status = io_fsync_dir(io, parent, err);
-	free(parent);
-	return status;
-}
-
 static int32_t refuse_shorter(const struct output *output, int64_t length, int64_t restored_length, sb_error *err)
 {
 	return error_set(err, SB_ERR_CONFIG,
@@ -68,7 +51,10 @@ static int32_t open_file(struct output *output, int64_t restored_length, sb_erro
 	TRY(io_open(output->io, output->path, O_WRONLY | O_CREAT, 0600, &output->fd, err));
 	status = cut_back(output, restored_length, err);
 	if (status == SB_OK && !exists)
-		status = sync_parent(output->io, output->path, err);
+		status = io_fsync_parent(output->io, output->path, err);
+	/* An empty one may have been made by a run that was killed before it came to that. */
+	else if (status == SB_OK && output->is_regular && st.st_size == 0)
+		status = io_fsync_parent_if_ours(output->io, output->path, err);
 	if (status != SB_OK) {
 		io_close(output->io, output->fd);
 		output->fd = -1;

@@ -200,6 +200,49 @@ Test(io, mkdir_p_makes_parents_and_accepts_what_is_there)
 	cr_assert_neq(io_mkdir_p(&io, "", &err), SB_OK, "an empty path is no directory");
 }
 
+/* The directories whose fsync was asked for, one behind the other. */
+static char synced[512];
+
+static int note_fsync(struct io *system, int fd)
+{
+	char link[32], path[256] = "";
+
+	(void)system;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	cr_assert_gt(readlink(link, path, sizeof(path) - 1), 0);
+	strcat(strcat(synced, strncmp(path, directory, strlen(directory)) == 0 ? path + strlen(directory) : path), " ");
+	return 0;
+}
+
+Test(io, mkdir_durable_puts_nothing_into_what_has_no_durable_name)
+{
+	ops = *system_ops;
+	ops.fsync = note_fsync;
+	io.ops = &ops;
+	must(io_mkdir_durable(&io, in("a/b//c/"), &err));
+	cr_assert_str_eq(synced, "/tmp  /a /a/b ", "a's parent's name, then those of a, b and c");
+	synced[0] = 0;
+	must(io_mkdir_durable(&io, in("a/b/c"), &err));
+	cr_assert_str_eq(synced, "/a/b ", "whoever made it may not have come to that");
+}
+
+static int refuse_fsync(struct io *system, int fd)
+{
+	(void)system;
+	(void)fd;
+	errno = EIO;
+	return -1;
+}
+
+Test(io, mkdir_durable_fails_when_a_name_cannot_be_synced)
+{
+	ops = *system_ops;
+	ops.fsync = refuse_fsync;
+	io.ops = &ops;
+	cr_assert_neq(io_mkdir_durable(&io, in("a"), &err), SB_OK);
+	cr_assert_eq(err.sys_errno, EIO);
+}
+
 Test(io, mkdir_p_takes_a_relative_path)
 {
 	cr_assert_eq(chdir(directory), 0);
