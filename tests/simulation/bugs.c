@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "checkpoint/writer.h"
+#include "state/write_hold.h"
 
 #define SOURCES_MAX 8u
 
@@ -23,6 +24,9 @@ static const char *const names[BUG_COUNT] = {
 	[BUG_LATE_POSITIONS] = "late-positions",
 	[BUG_NO_FILE_SYNC] = "no-file-sync",
 	[BUG_NO_DIRECTORY_SYNC] = "no-directory-sync",
+	[BUG_NO_SHARED_SYNC] = "no-shared-sync",
+	[BUG_NO_SHARED_DIRECTORY_SYNC] = "no-shared-directory-sync",
+	[BUG_NO_HOLD] = "no-hold",
 	[BUG_NO_OUTPUT_SYNC] = "no-output-sync",
 	[BUG_NO_TRUNCATE] = "no-truncate",
 	[BUG_NO_RENAME] = "no-rename",
@@ -87,4 +91,13 @@ int32_t __wrap_checkpoint_writer_begin(struct io *io, const char *dir, const str
 		if (bugs.positions[i].offset > meta->partitions[i].offset)
 			meta->partitions[i].offset = bugs.positions[i].offset;
 	return __real_checkpoint_writer_begin(io, dir, meta, codec, ret_writer, err);
+}
+
+void __real_write_hold_set(struct write_hold *hold);
+void __wrap_write_hold_set(struct write_hold *hold);
+
+void __wrap_write_hold_set(struct write_hold *hold)
+{
+	if (bugs.bug != BUG_NO_HOLD)
+		__real_write_hold_set(hold);
 }

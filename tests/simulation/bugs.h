@@ -14,6 +14,9 @@ enum bug {
 	BUG_LATE_POSITIONS, /* a checkpoint has the positions of when it is written */
 	BUG_NO_FILE_SYNC, /* a checkpoint gets its name before its content is on the disk */
 	BUG_NO_DIRECTORY_SYNC, /* its name is not on the disk when it is reported */
+	BUG_NO_SHARED_SYNC, /* a file that it names is not on the disk */
+	BUG_NO_SHARED_DIRECTORY_SYNC, /* such a file's name is not */
+	BUG_NO_HOLD, /* a backend is written to before it has made its files */
 	BUG_NO_OUTPUT_SYNC, /* it counts on output that is not on the disk */
 	BUG_NO_TRUNCATE, /* an output keeps what was written behind the checkpoint */
 	BUG_NO_RENAME, /* it never gets its name */

@@ -13,6 +13,7 @@
 #include <zstd.h>
 
 #include "base/cleanup.h"
+#include "simulation/backend_files.h"
 #include "simulation/disk.h"
 
 #define DIRECTORY DISK_ROOT "/kept/checkpoints"
@@ -20,6 +21,7 @@
 #define FRAME_HEAD 24u
 #define FRAME_SUM 8u
 #define FRAME_MAX (1u << 20)
+#define PREFIX 4u /* of a composed key: group and state, two bytes each */
 #define CHAIN_MAX 32u
 
 enum frame { ENTRIES = 1, END = 4, CHANGES = 5 };
@@ -189,6 +191,65 @@ static bool apply_frame(struct reading *r, const uint8_t *payload, size_t len, u
 	return from.at == from.end || wrong(r, "bytes behind the entries of a frame");
 }
 
+/* ---- files ---- */
+
+/* A bucket of backend_files.c: its keys are composed ones, with group and state in front. */
+static bool read_bucket(struct reading *r, const struct buffer *file)
+{
+	const uint8_t *at = file->data, *end = at + file->len;
+
+	while (at < end) {
+		struct backend_files_head head;
+		struct entry entry;
+
+		if ((size_t)(end - at) < sizeof(head))
+			return wrong(r, "a bucket is cut off");
+		memcpy(&head, at, sizeof(head));
+		at += sizeof(head);
+		if (head.key_bytes < PREFIX || (uint64_t)head.key_bytes + head.value_bytes > (uint64_t)(end - at))
+			return wrong(r, "an entry of a bucket is cut off");
+		entry = (struct entry){
+			.head = (uint64_t)(at[2] << 8 | at[3]) << 2 | (head.expiry_ms != SB_NO_EXPIRY),
+			.key = at + PREFIX,
+			.key_len = head.key_bytes - PREFIX,
+			.value = at + head.key_bytes,
+			.value_len = head.value_bytes,
+			.zigzag = (uint64_t)head.expiry_ms << 1,
+		};
+		at += (size_t)head.key_bytes + head.value_bytes;
+		if (!apply_entry(r, &entry))
+			return false;
+	}
+	return true;
+}
+
+static void hash(const uint8_t *bytes, size_t len, char ret_hex[2 * SHA256_DIGEST_SIZE + 1])
+{
+	uint8_t digest[SHA256_DIGEST_SIZE];
+	struct sha256_ctx sha256;
+
+	sha256_init(&sha256);
+	sha256_update(&sha256, len, bytes);
+	sha256_digest(&sha256, sizeof(digest), digest);
+	for (size_t i = 0; i < sizeof(digest); i++)
+		snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
+}
+
+static bool read_shared(struct reading *r, const char *name, const char *sha256)
+{
+	char hex[2 * SHA256_DIGEST_SIZE + 1], path[160];
+	const struct buffer *file;
+
+	snprintf(path, sizeof(path), DIRECTORY "/shared/%.64s", sha256);
+	file = disk_content(path);
+	if (!file)
+		return wrong(r, "its file %s (%s) is missing", name, path);
+	hash(file->data, file->len, hex);
+	if (strcmp(hex, sha256) != 0)
+		return wrong(r, "its file %s (%s) has another content of %zu bytes", name, path, file->len);
+	return !backend_files_is_immutable(name) || read_bucket(r, file);
+}
+
 /* ---- frames ---- */
 
 static bool unpack(unsigned codec, const uint8_t *stored, uint32_t stored_len, uint8_t *raw, uint32_t raw_len)
@@ -326,6 +387,7 @@ static bool read_members(struct reading *r, const cJSON *file, const char *id)
 {
 	size_t len;
 	AUTO(free_memory) uint8_t *text = decode_base64(text_of(file, "StateData"), &len);
+	const cJSON *item;
 	cJSON *envelope = text ? cJSON_ParseWithLength((const char *)text, len) : NULL;
 	bool fine;
 
@@ -336,23 +398,19 @@ static bool read_members(struct reading *r, const cJSON *file, const char *id)
 	fine = fine && read_head(r, file) && read_parts(r, envelope);
 	if (fine && r->entries != (uint64_t)number_of(file, "Entries"))
 		fine = wrong(r, "%" PRIu64 " entries, but it says %" PRId64, r->entries, number_of(file, "Entries"));
+	cJSON_ArrayForEach(item, member(file, "Files")) fine =
+		fine && read_shared(r, text_of(item, "Name"), text_of(item, "SHA256"));
 	cJSON_Delete(envelope);
 	return fine;
 }
 
 static bool has_right_digest(const struct buffer *text)
 {
-	uint8_t digest[SHA256_DIGEST_SIZE];
 	char hex[2 * SHA256_DIGEST_SIZE + 1];
-	struct sha256_ctx sha256;
 
 	if (text->len < DIGEST_TAIL || memcmp(text->data + text->len - 3, "\"}\n", 3) != 0)
 		return false;
-	sha256_init(&sha256);
-	sha256_update(&sha256, text->len - DIGEST_TAIL, text->data);
-	sha256_digest(&sha256, sizeof(digest), digest);
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+	hash(text->data, text->len - DIGEST_TAIL, hex);
 	return memcmp(hex, text->data + text->len - DIGEST_TAIL, sizeof(hex) - 1) == 0;
 }
 

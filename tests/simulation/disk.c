@@ -77,15 +77,21 @@ static struct name *find(struct names *names, const char *path)
 	return NULL;
 }
 
+/* With single slashes between names, and none at the end. */
 static void copy_path(char *to, const char *path)
 {
-	const size_t len = strlen(path);
+	size_t len = 0;
 
-	if (len >= PATH_BYTES)
-		abort();
-	memcpy(to, path, len + 1);
+	for (; *path; path++) {
+		if (*path == '/' && len && to[len - 1] == '/')
+			continue;
+		if (len == PATH_BYTES - 1)
+			abort();
+		to[len++] = *path;
+	}
 	if (len > 1 && to[len - 1] == '/')
-		to[len - 1] = 0;
+		len--;
+	to[len] = 0;
 }
 
 static void parent_of(char *to, const char *path)
@@ -209,13 +215,19 @@ static void replay_names(enum disk_cut cut, struct rng *rng)
 {
 	for (size_t i = 0; i < disk.change_count; i++) {
 		const struct change *c = &disk.changes[i];
+		const struct name *removed = *c->removed ? find(&disk.base, c->removed) : NULL;
 		bool kept = (c->removal_durable && c->addition_durable) || (cut == CUT_SOME && rng_chance(rng, 50));
 
 		/* What moves something that never came moves nothing. */
-		if (!kept || (*c->removed && !find(&disk.base, c->removed)))
+		if (!kept || (*c->removed && !removed))
 			continue;
-		if (*c->removed)
+		if (removed) {
+			const bool was_dir = removed->node->is_dir;
+
 			take_name(&disk.base, c->removed);
+			if (was_dir)
+				drop_orphans(&disk.base);
+		}
 		if (*c->added)
 			put_name(&disk.base, c->added, c->node);
 	}

@@ -153,6 +153,8 @@ static bool leaves_sync_out(const char *path)
 {
 	return (bug_is_set(BUG_NO_FILE_SYNC) && ends_with(path, ".json.tmp")) ||
 	       (bug_is_set(BUG_NO_DIRECTORY_SYNC) && ends_with(path, "/checkpoints")) ||
+	       (bug_is_set(BUG_NO_SHARED_SYNC) && strstr(path, "/shared/")) ||
+	       (bug_is_set(BUG_NO_SHARED_DIRECTORY_SYNC) && ends_with(path, "/shared")) ||
 	       (bug_is_set(BUG_NO_OUTPUT_SYNC) && ends_with(path, "/out.ndjson"));
 }
 

@@ -15,6 +15,8 @@
 #include "simulation/system_calls.h"
 #include "simulation/trace.h"
 
+#define START_CALLS 70u /* about so many calls on files come before the first record */
+#define START_POINTS 150u
 #define WALL_OFFSET_NS INT64_C(1764000000000000000)
 
 /* ---- what is to happen ---- */
@@ -32,8 +34,8 @@ static uint64_t draw_magnitude(struct rng *rng, uint64_t limit)
 static void draw_schedule(struct life *life, struct rng *rng)
 {
 	static const unsigned percents[] = {100, 50, 10, 2};
-	static const int64_t steps_ns[] = {100, 2000, 20000, 100000};
-	static const unsigned idle_percents[] = {0, 1, 10, 40};
+	static const int64_t steps_ns[] = {1000, 10000, 50000, 300000};
+	static const unsigned idle_percents[] = {0, 3, 10, 40};
 
 	life->scheduler = (struct scheduler_config){
 		.seed = rng_next(rng),
@@ -83,6 +85,7 @@ static void draw_backend(struct life *life, struct rng *rng, bool calm)
 	life->backend = backends[which < 2 ? which : which == 2 ? 0 : 2];
 	if (which < 3)
 		return;
+	life->with_files = rng_chance(rng, 60);
 	add_option(life, "seed=%u", 1 + (unsigned)rng_below(rng, 1u << 30));
 	add_option(life, "inner=%s", backends[rng_chance(rng, 25)]);
 	if (rng_chance(rng, 50)) { /* points within its calls */
@@ -95,10 +98,10 @@ static void draw_backend(struct life *life, struct rng *rng, bool calm)
 
 static void draw_job(struct life *life, struct rng *rng)
 {
-	static const int64_t intervals_ms[] = {1, 2, 5, 20, 200};
+	static const int64_t intervals_ms[] = {1, 1, 2, 5, 30};
 	static const uint64_t caches[] = {0, 2048, 65536, 16 << 20};
 
-	life->full = rng_chance(rng, 40);
+	life->full = rng_chance(rng, 25);
 	life->metrics = rng_chance(rng, 20);
 	life->parallelism = 1 + (uint32_t)rng_below(rng, 4);
 	life->keep = 1 + rng_below(rng, 4);
@@ -112,24 +115,25 @@ static void draw_faults(struct life *life, struct rng *rng)
 {
 	static const int codes[] = {EIO, ENOSPC, EINTR, EMFILE, DISK_SHORT, DISK_SHORT};
 
-	life->faults.first = draw_magnitude(rng, 400);
+	life->faults.first = (rng_chance(rng, 40) ? 0 : START_CALLS) + draw_magnitude(rng, 400);
 	life->faults.count = rng_chance(rng, 70) ? 1 : 1 + rng_below(rng, 40);
 	life->faults.code = codes[rng_below(rng, 6)];
 }
 
 static void draw_end(struct life *life, struct rng *rng)
 {
+	const bool at_start = rng_chance(rng, 15);
 	static const enum disk_cut cuts[] = {CUT_NOTHING, CUT_ALL, CUT_SOME, CUT_SOME};
 
 	life->cut = cuts[rng_below(rng, 4)];
 	switch (rng_below(rng, 6)) {
 	case 0:
 	case 1:
-		life->scheduler.crash_at = draw_magnitude(rng, 5000);
+		life->scheduler.crash_at = (at_start ? 0 : START_POINTS) + draw_magnitude(rng, 8000);
 		break;
 	case 2:
 	case 3:
-		life->faults.crash_at = draw_magnitude(rng, 400);
+		life->faults.crash_at = (at_start ? 0 : START_CALLS) + draw_magnitude(rng, 400);
 		life->faults.crash_behind = rng_chance(rng, 50);
 		break;
 	case 4:
@@ -164,9 +168,9 @@ void life_print(const struct life *life)
 	printf("run: %s", strrchr(life->backend, '/') + 1);
 	for (unsigned i = 0; i < life->option_count; i++)
 		printf(" %s", life->options[i]);
-	printf(" parallelism=%u %s codec=%u keep=%" PRIu64 " cache=%" PRIu64 " interval=%" PRId64 "ms idle=%u%%\n",
-	       life->parallelism, life->full ? "full" : "incremental", life->codec, life->keep, life->cache_bytes,
-	       life->interval_ms, life->idle_percent);
+	printf("%s parallelism=%u %s codec=%u keep=%" PRIu64 " cache=%" PRIu64 " interval=%" PRId64 "ms idle=%u%%\n",
+	       life->with_files ? " with files" : "", life->parallelism, life->full ? "full" : "incremental",
+	       life->codec, life->keep, life->cache_bytes, life->interval_ms, life->idle_percent);
 	printf("     by %s (%u%%, %u changes), step %" PRId64 " ns, crash at point %" PRIu64 " or call %" PRIu64
 	       " with cut %d, calls %" PRIu64 " to %" PRIu64 " fail (%d), stop at %" PRIu64 "\n",
 	       scheduler->by_priority ? "priority" : "chance", scheduler->switch_percent, scheduler->changes,
@@ -282,7 +286,7 @@ bool life_run(const struct life *life, struct oracle *oracle, bool event_time, s
 	scheduler.at_point = at_point;
 	current = life;
 	bug_begin_run();
-	backend_calls_begin();
+	backend_calls_begin(life->with_files);
 	disk_io_begin(&life->faults);
 	system_calls_begin(WALL_OFFSET_NS, life->idle_percent);
 	*ret_end = (struct life_end){.end = scheduler_run(&scheduler, run_job, &run)};

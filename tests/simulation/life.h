@@ -26,6 +26,7 @@ struct life {
 	const char *backend;
 	char options[LIFE_OPTIONS_MAX][LIFE_OPTION_BYTES];
 	unsigned option_count;
+	bool with_files; /* the backend offers sb.files/1 */
 	bool backend_fails; /* now and then */
 	bool full, metrics;
 	uint32_t parallelism;

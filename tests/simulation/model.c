@@ -32,7 +32,7 @@ static void make_partition(struct partition_input *partition, unsigned index, st
 
 	*partition = (struct partition_input){
 		.prefix = (char)('a' + index),
-		.count = 1 + (unsigned)rng_below(rng, rng_chance(rng, 30) ? 1500 : 150),
+		.count = 1 + (unsigned)rng_below(rng, rng_chance(rng, 20) ? 2500 : 500),
 		.keys = 1 + (unsigned)rng_below(rng, KEYS_MAX),
 	};
 	snprintf(partition->path, sizeof(partition->path), DISK_ROOT "/in-%u.ndjson", index);
@@ -41,7 +41,37 @@ static void make_partition(struct partition_input *partition, unsigned index, st
 		abort();
 	for (unsigned i = 0; i < partition->count; i++)
 		make_record(partition, &partition->records[i], rng, &time_ms);
-	disk_put(partition->path, partition->text.data, partition->text.len);
+}
+
+int64_t input_bytes(const struct partition_input *partition)
+{
+	return partition->there ? partition->records[partition->there - 1].end : 0;
+}
+
+bool input_is_whole(const struct input *input)
+{
+	for (unsigned i = 0; i < input->partition_count; i++)
+		if (input->partitions[i].there < input->partitions[i].count)
+			return false;
+	return true;
+}
+
+void input_grow(struct input *input, struct rng *rng, bool to_the_end)
+{
+	for (unsigned i = 0; i < input->partition_count; i++) {
+		struct partition_input *partition = &input->partitions[i];
+
+		partition->there += to_the_end ? partition->count - partition->there
+					       : (unsigned)rng_below(rng, partition->count - partition->there + 1);
+		disk_put(partition->path, partition->text.data, (size_t)input_bytes(partition));
+	}
+}
+
+/* A file that has been read to its end no longer holds time back for the others' keys, nor they for its own, so what expires in it while it is not
+ * read is not decided by its own time. Then it is whole from the beginning. */
+static bool may_grow(const struct input *input)
+{
+	return input->partition_count == 1 || input->ttl_ms == 0;
 }
 
 void input_init(struct input *input, struct rng *rng)
@@ -50,6 +80,7 @@ void input_init(struct input *input, struct rng *rng)
 	input->ttl_ms = rng_chance(rng, 60) ? 1 + (int64_t)rng_below(rng, 3000) : 0;
 	for (unsigned i = 0; i < input->partition_count; i++)
 		make_partition(&input->partitions[i], i, rng);
+	input_grow(input, rng, !may_grow(input) || rng_chance(rng, 50));
 }
 
 int input_records_before(const struct partition_input *partition, int64_t offset)

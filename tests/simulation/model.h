@@ -31,6 +31,7 @@ struct partition_input {
 	struct buffer text;
 	struct record *records;
 	unsigned count, keys;
+	unsigned there; /* records that are in the file by now */
 };
 
 struct input {
@@ -52,7 +53,12 @@ struct partition_state {
 	unsigned good, bad;
 };
 
+/* The files hold a part of their records, or all. */
 void input_init(struct input *input, struct rng *rng);
+bool input_is_whole(const struct input *input);
+/* Somebody has written more to some of them, or all that is left. */
+void input_grow(struct input *input, struct rng *rng, bool to_the_end);
+int64_t input_bytes(const struct partition_input *partition);
 /* How many records end at or before offset; -1 when it is in the midst of one. */
 int input_records_before(const struct partition_input *partition, int64_t offset);
 /* Also fills in what the records emit. */

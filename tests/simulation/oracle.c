@@ -259,7 +259,7 @@ static bool check_end(struct oracle *oracle, const struct cut_file *cut)
 	const struct buffer *output = disk_content(OUTPUT);
 
 	for (unsigned p = 0; p < oracle->input->partition_count; p++)
-		if (cut->offsets[p] != (int64_t)oracle->input->partitions[p].text.len)
+		if (cut->offsets[p] != input_bytes(&oracle->input->partitions[p]))
 			return wrong(oracle, "the job has ended, but partition %u was read to %" PRId64 " only", p,
 				     cut->offsets[p]);
 	return (int64_t)(output ? output->len : 0) == cut->output_bytes ||

@@ -49,15 +49,17 @@ static void add_life(struct report *report, const struct life *life, const struc
 	report->cuts += end->end == SIM_CRASHED && life->cut != CUT_NOTHING;
 }
 
-static bool live(struct report *report, struct oracle *oracle, struct rng *rng, bool trace)
+static bool live(struct report *report, struct oracle *oracle, struct input *input, struct rng *rng, bool trace)
 {
-	const bool event_time = oracle->input->ttl_ms || rng_chance(rng, 50);
+	const bool event_time = input->ttl_ms || rng_chance(rng, 50);
 	struct life_end end = {0};
 
-	for (unsigned n = 0; n < LIVES_MAX && (!end.done || end.terminated); n++) {
+	for (unsigned n = 0; n < LIVES_MAX && (!end.done || end.terminated || !input_is_whole(input)); n++) {
 		struct life life;
 		bool fine;
 
+		if (n > CALM_FROM || (n && rng_chance(rng, 30)))
+			input_grow(input, rng, n > CALM_FROM);
 		life_draw(&life, rng, n >= CALM_FROM);
 		if (trace)
 			life_print(&life);
@@ -85,7 +87,7 @@ static void simulate(uint64_t seed, bool trace, struct report *report)
 	scheduler_set_now_ns(1000000000);
 	input_init(&input, &rng);
 	oracle.input = &input;
-	if (!live(report, &oracle, &rng, trace)) {
+	if (!live(report, &oracle, &input, &rng, trace)) {
 		snprintf(report->error, sizeof(report->error), "%s", oracle.error);
 		if (trace)
 			printf("--- the last run's log ---\n%s", buffer_text(system_calls_log()));
