@@ -1,28 +1,15 @@
-/* See disk.h. Names are kept flat, by their whole paths: there are a few dozen. Nodes are never freed: a simulation is short. */
-#include "simulation/disk.h"
-
+/* See disk.h: names, and what a cut leaves. They are kept flat, by their whole paths: there are a few dozen. Nodes are never freed: a simulation
+ * is short. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "simulation/disk_private.h"
 
 #define NAMES_MAX 512u
-#define FDS_MAX 128u
-#define FIRST_FD 20000
-#define PATH_BYTES 160u
-
-struct node {
-	bool is_dir;
-	bool spoiled; /* an fsync failed: nothing more becomes durable */
-	uint64_t number;
-	unsigned links;
-	int lock_fd; /* 0: nobody's */
-	struct buffer content, durable;
-};
 
 struct name {
-	char path[PATH_BYTES];
+	char path[DISK_PATH_BYTES];
 	struct node *node;
 };
 
@@ -33,26 +20,19 @@ struct names {
 
 /* A change of names since the disk was formatted or last cut. "" where nothing went, or nothing came. */
 struct change {
-	char removed[PATH_BYTES], added[PATH_BYTES];
+	char removed[DISK_PATH_BYTES], added[DISK_PATH_BYTES];
 	struct node *node; /* added */
 	bool removal_durable, addition_durable;
-};
-
-struct open_file {
-	struct node *node; /* NULL: free */
-	char path[PATH_BYTES];
-	off_t offset;
 };
 
 static struct {
 	struct names now, base; /* base: as the disk was when changes began */
 	struct change *changes;
 	size_t change_count, change_room;
-	struct open_file files[FDS_MAX];
 	uint64_t nodes;
 } disk;
 
-static int fail(int code)
+int disk_fail(int code)
 {
 	errno = code;
 	return -1;
@@ -77,15 +57,14 @@ static struct name *find(struct names *names, const char *path)
 	return NULL;
 }
 
-/* With single slashes between names, and none at the end. */
-static void copy_path(char *to, const char *path)
+void disk_copy_path(char to[DISK_PATH_BYTES], const char *path)
 {
 	size_t len = 0;
 
 	for (; *path; path++) {
 		if (*path == '/' && len && to[len - 1] == '/')
 			continue;
-		if (len == PATH_BYTES - 1)
+		if (len == DISK_PATH_BYTES - 1)
 			abort();
 		to[len++] = *path;
 	}
@@ -96,7 +75,7 @@ static void copy_path(char *to, const char *path)
 
 static void parent_of(char *to, const char *path)
 {
-	copy_path(to, path);
+	disk_copy_path(to, path);
 	*strrchr(to, '/') = 0;
 }
 
@@ -108,7 +87,7 @@ static void put_name(struct names *names, const char *path, struct node *node)
 		if (names->count == NAMES_MAX)
 			abort();
 		name = &names->items[names->count++];
-		copy_path(name->path, path);
+		disk_copy_path(name->path, path);
 	}
 	name->node = node;
 }
@@ -121,12 +100,12 @@ static void take_name(struct names *names, const char *path)
 		*name = names->items[--names->count];
 }
 
-static struct node *node_at(const char *path)
+struct node *disk_node_at(const char *path)
 {
-	char clean[PATH_BYTES];
+	char clean[DISK_PATH_BYTES];
 	struct name *name;
 
-	copy_path(clean, path);
+	disk_copy_path(clean, path);
 	name = find(&disk.now, clean);
 	return name ? name->node : NULL;
 }
@@ -145,11 +124,11 @@ static void change(const char *removed, const char *added, struct node *node)
 	change = &disk.changes[disk.change_count++];
 	*change = (struct change){.node = node, .removal_durable = !removed, .addition_durable = !added};
 	if (removed) {
-		copy_path(change->removed, removed);
+		disk_copy_path(change->removed, removed);
 		take_name(&disk.now, change->removed);
 	}
 	if (added) {
-		copy_path(change->added, added);
+		disk_copy_path(change->added, added);
 		put_name(&disk.now, change->added, node);
 	}
 }
@@ -157,7 +136,7 @@ static void change(const char *removed, const char *added, struct node *node)
 void disk_format(void)
 {
 	memset(&disk.now, 0, sizeof(disk.now));
-	memset(disk.files, 0, sizeof(disk.files));
+	disk_close_all();
 	disk.change_count = 0;
 	disk.nodes = 0;
 	put_name(&disk.now, DISK_ROOT, new_node(true));
@@ -183,11 +162,9 @@ void disk_put_directory(const char *path)
 	put_name(&disk.base, path, node);
 }
 
-/* ---- what stops it ---- */
-
 static bool has_parent(struct names *names, const char *path)
 {
-	char parent[PATH_BYTES];
+	char parent[DISK_PATH_BYTES];
 	struct name *name;
 
 	if (strcmp(path, DISK_ROOT) == 0)
@@ -196,6 +173,22 @@ static bool has_parent(struct names *names, const char *path)
 	name = find(names, parent);
 	return name && name->node->is_dir;
 }
+
+struct node *disk_new_file(const char *path)
+{
+	struct node *node;
+
+	if (!has_parent(&disk.now, path)) {
+		errno = ENOENT;
+		return NULL;
+	}
+	node = new_node(false);
+	node->links = 1;
+	change(NULL, path, node);
+	return node;
+}
+
+/* ---- what stops it ---- */
 
 static void drop_orphans(struct names *names)
 {
@@ -259,7 +252,7 @@ static void cut_content(struct node *node, enum disk_cut cut, struct rng *rng)
 
 void disk_stop(enum disk_cut cut, struct rng *rng)
 {
-	memset(disk.files, 0, sizeof(disk.files));
+	disk_close_all();
 	if (cut != CUT_NOTHING) {
 		replay_names(cut, rng);
 		for (size_t i = 0; i < disk.now.count; i++)
@@ -271,124 +264,23 @@ void disk_stop(enum disk_cut cut, struct rng *rng)
 	}
 }
 
-/* ---- descriptors ---- */
+/* ---- names ---- */
 
-static struct open_file *file_of(int fd)
+int disk_describe(const struct node *node, struct stat *ret)
 {
-	if (fd < FIRST_FD || fd >= FIRST_FD + (int)FDS_MAX || !disk.files[fd - FIRST_FD].node)
-		return NULL;
-	return &disk.files[fd - FIRST_FD];
-}
-
-const char *disk_path_of(int fd)
-{
-	const struct open_file *file = file_of(fd);
-
-	return file ? file->path : NULL;
-}
-
-int disk_open(const char *path, int flags)
-{
-	struct node *node = node_at(path);
-	unsigned i = 0;
-
-	if (!node && !(flags & O_CREAT))
-		return fail(ENOENT);
-	if (node && flags & O_EXCL)
-		return fail(EEXIST);
-	if (!node && !has_parent(&disk.now, path))
-		return fail(ENOENT);
-	if (node && node->is_dir && (flags & O_ACCMODE) != O_RDONLY)
-		return fail(EISDIR);
-	if (node && !node->is_dir && flags & O_DIRECTORY)
-		return fail(ENOTDIR);
-	while (i < FDS_MAX && disk.files[i].node)
-		i++;
-	if (i == FDS_MAX)
-		return fail(EMFILE);
-	if (!node) {
-		node = new_node(false);
-		node->links = 1;
-		change(NULL, path, node);
-	}
-	if (flags & O_TRUNC)
-		buffer_clear(&node->content);
-	disk.files[i] = (struct open_file){.node = node};
-	copy_path(disk.files[i].path, path);
-	return FIRST_FD + (int)i;
-}
-
-int disk_close(int fd)
-{
-	struct open_file *file = file_of(fd);
-
-	if (!file)
-		return fail(EBADF);
-	if (file->node->lock_fd == fd)
-		file->node->lock_fd = 0;
-	file->node = NULL;
+	*ret = (struct stat){
+		.st_dev = 1,
+		.st_ino = node->number,
+		.st_mode = node->is_dir ? S_IFDIR | 0700 : S_IFREG | 0600,
+		.st_nlink = node->is_dir ? 2 : node->links,
+		.st_size = (off_t)node->content.len,
+	};
 	return 0;
 }
 
-ssize_t disk_pread(int fd, void *bytes, size_t len, off_t offset)
+void disk_sync_names(const char *dir)
 {
-	const struct open_file *file = file_of(fd);
-	size_t left;
-
-	if (!file)
-		return fail(EBADF);
-	if (file->node->is_dir)
-		return fail(EISDIR);
-	left = (size_t)offset < file->node->content.len ? file->node->content.len - (size_t)offset : 0;
-	if (len > left)
-		len = left;
-	if (len)
-		memcpy(bytes, file->node->content.data + offset, len);
-	return (ssize_t)len;
-}
-
-ssize_t disk_read(int fd, void *bytes, size_t len)
-{
-	struct open_file *file = file_of(fd);
-	ssize_t n;
-
-	if (!file)
-		return fail(EBADF);
-	n = disk_pread(fd, bytes, len, file->offset);
-	if (n > 0)
-		file->offset += n;
-	return n;
-}
-
-static void resize(struct node *node, size_t len)
-{
-	if (len > node->content.len) {
-		uint8_t *room = buffer_reserve(&node->content, len - node->content.len);
-
-		if (!room)
-			abort();
-		memset(room, 0, len - node->content.len);
-	}
-	node->content.len = len;
-}
-
-ssize_t disk_write(int fd, const void *bytes, size_t len)
-{
-	struct open_file *file = file_of(fd);
-
-	if (!file)
-		return fail(EBADF);
-	if ((size_t)file->offset + len > file->node->content.len)
-		resize(file->node, (size_t)file->offset + len);
-	if (len)
-		memcpy(file->node->content.data + file->offset, bytes, len);
-	file->offset += (off_t)len;
-	return (ssize_t)len;
-}
-
-static void sync_names(const char *dir)
-{
-	char parent[PATH_BYTES];
+	char parent[DISK_PATH_BYTES];
 
 	for (size_t i = 0; i < disk.change_count; i++) {
 		struct change *c = &disk.changes[i];
@@ -404,91 +296,11 @@ static void sync_names(const char *dir)
 	}
 }
 
-int disk_fsync(int fd)
-{
-	struct open_file *file = file_of(fd);
-
-	if (!file)
-		return fail(EBADF);
-	if (file->node->is_dir) {
-		sync_names(file->path);
-	} else if (!file->node->spoiled) {
-		buffer_clear(&file->node->durable);
-		buffer_append_slice(&file->node->durable, buffer_slice(&file->node->content));
-	}
-	return 0;
-}
-
-void disk_spoil(int fd)
-{
-	struct open_file *file = file_of(fd);
-
-	if (file)
-		file->node->spoiled = true;
-}
-
-int disk_truncate(int fd, off_t len)
-{
-	struct open_file *file = file_of(fd);
-
-	if (!file)
-		return fail(EBADF);
-	resize(file->node, (size_t)len);
-	return 0;
-}
-
-off_t disk_seek(int fd, off_t offset, int whence)
-{
-	struct open_file *file = file_of(fd);
-
-	if (!file)
-		return fail(EBADF);
-	if (whence == SEEK_CUR)
-		offset += file->offset;
-	if (whence == SEEK_END)
-		offset += (off_t)file->node->content.len;
-	file->offset = offset;
-	return offset;
-}
-
-int disk_lock(int fd)
-{
-	struct open_file *file = file_of(fd);
-
-	if (!file)
-		return fail(EBADF);
-	if (file->node->lock_fd && file->node->lock_fd != fd)
-		return fail(EWOULDBLOCK);
-	file->node->lock_fd = fd;
-	return 0;
-}
-
-static int describe(const struct node *node, struct stat *ret)
-{
-	*ret = (struct stat){
-		.st_dev = 1,
-		.st_ino = node->number,
-		.st_mode = node->is_dir ? S_IFDIR | 0700 : S_IFREG | 0600,
-		.st_nlink = node->is_dir ? 2 : node->links,
-		.st_size = (off_t)node->content.len,
-	};
-	return 0;
-}
-
-int disk_fstat(int fd, struct stat *ret)
-{
-	const struct open_file *file = file_of(fd);
-
-	return file ? describe(file->node, ret) : fail(EBADF);
-}
-
-/* ---- names ---- */
-
 int disk_stat(const char *path, struct stat *ret)
 {
-	const struct node *node = node_at(path);
+	const struct node *node = disk_node_at(path);
 
-	return node ? describe(node, ret) : fail(ENOENT);
+	return node ? disk_describe(node, ret) : disk_fail(ENOENT);
 }
 
 bool disk_has_path(const char *path)
@@ -500,19 +312,19 @@ bool disk_has_path(const char *path)
 
 const struct buffer *disk_content(const char *path)
 {
-	const struct node *node = node_at(path);
+	const struct node *node = disk_node_at(path);
 
 	return node && !node->is_dir ? &node->content : NULL;
 }
 
 int disk_rename(const char *from, const char *to, bool replace)
 {
-	struct node *node = node_at(from);
+	struct node *node = disk_node_at(from);
 
 	if (!node || !has_parent(&disk.now, to))
-		return fail(ENOENT);
-	if (node_at(to) && !replace)
-		return fail(EEXIST);
+		return disk_fail(ENOENT);
+	if (disk_node_at(to) && !replace)
+		return disk_fail(EEXIST);
 	if (node->is_dir)
 		abort(); /* the host moves no directory; whoever makes it do so has to move what is below */
 	change(from, to, node);
@@ -521,12 +333,12 @@ int disk_rename(const char *from, const char *to, bool replace)
 
 int disk_link(const char *from, const char *to)
 {
-	struct node *node = node_at(from);
+	struct node *node = disk_node_at(from);
 
 	if (!node || !has_parent(&disk.now, to))
-		return fail(ENOENT);
-	if (node_at(to))
-		return fail(EEXIST);
+		return disk_fail(ENOENT);
+	if (disk_node_at(to))
+		return disk_fail(EEXIST);
 	node->links++;
 	change(NULL, to, node);
 	return 0;
@@ -534,12 +346,12 @@ int disk_link(const char *from, const char *to)
 
 int disk_unlink(const char *path)
 {
-	struct node *node = node_at(path);
+	struct node *node = disk_node_at(path);
 
 	if (!node)
-		return fail(ENOENT);
+		return disk_fail(ENOENT);
 	if (node->is_dir)
-		return fail(EISDIR);
+		return disk_fail(EISDIR);
 	node->links--;
 	change(path, NULL, NULL);
 	return 0;
@@ -547,7 +359,7 @@ int disk_unlink(const char *path)
 
 static bool is_below(const char *path, const char *dir)
 {
-	char parent[PATH_BYTES];
+	char parent[DISK_PATH_BYTES];
 
 	if (strcmp(path, DISK_ROOT) == 0)
 		return false;
@@ -557,35 +369,35 @@ static bool is_below(const char *path, const char *dir)
 
 int disk_rmdir(const char *path)
 {
-	if (!node_at(path))
-		return fail(ENOENT);
+	if (!disk_node_at(path))
+		return disk_fail(ENOENT);
 	for (size_t i = 0; i < disk.now.count; i++)
 		if (is_below(disk.now.items[i].path, path))
-			return fail(ENOTEMPTY);
+			return disk_fail(ENOTEMPTY);
 	change(path, NULL, NULL);
 	return 0;
 }
 
 int disk_mkdir(const char *path)
 {
-	if (node_at(path))
-		return fail(EEXIST);
+	if (disk_node_at(path))
+		return disk_fail(EEXIST);
 	if (!has_parent(&disk.now, path))
-		return fail(ENOENT);
+		return disk_fail(ENOENT);
 	change(NULL, path, new_node(true));
 	return 0;
 }
 
 int disk_list(const char *path, struct buffer *names)
 {
-	const struct node *node = node_at(path);
-	char clean[PATH_BYTES];
+	const struct node *node = disk_node_at(path);
+	char clean[DISK_PATH_BYTES];
 
 	if (!node)
-		return fail(ENOENT);
+		return disk_fail(ENOENT);
 	if (!node->is_dir)
-		return fail(ENOTDIR);
-	copy_path(clean, path);
+		return disk_fail(ENOTDIR);
+	disk_copy_path(clean, path);
 	for (size_t i = 0; i < disk.now.count; i++) {
 		const char *item = disk.now.items[i].path;
 
