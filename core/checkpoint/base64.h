@@ -22,6 +22,9 @@ struct base64_encoder {
 size_t base64_encode(struct base64_encoder *encoder, const uint8_t *bytes, size_t len, char *out);
 size_t base64_encode_end(struct base64_encoder *encoder, char *out);
 
+/* The whole groups of three in bytes, by table alone: what processors without AVX2 use. Returns how many bytes those are. */
+size_t base64_encode_plain(const uint8_t *bytes, size_t len, char *out);
+
 struct base64_decoder {
 	uint8_t carry[4];
 	unsigned carried; /* 0 .. 3 */

@@ -15,7 +15,7 @@
 #include "state/composed_key.h"
 
 #define ENTRIES_PER_CALL 256
-#define NICE 5 /* about a third of the share of a thread that is not */
+#define NICE 10 /* a tenth of the share of a thread that is not */
 
 struct coordinator {
 	struct coordinator_config config;

@@ -31,41 +31,24 @@ static uint64_t get_le(const uint8_t *at, unsigned bytes)
 int32_t frame_encoder_init(struct frame_encoder *encoder, enum checkpoint_codec codec, sb_error *err)
 {
 	*encoder = (struct frame_encoder){.codec = codec};
-	encoder->raw = malloc(FRAME_HEADER_BYTES + FRAME_RAW_FILL + FRAME_CHECKSUM_BYTES);
-	if (codec != CODEC_NONE)
-		encoder->packed = malloc(FRAME_HEADER_BYTES + FRAME_RAW_FILL + FRAME_CHECKSUM_BYTES);
 	if (codec == CODEC_ZSTD)
 		encoder->zstd = ZSTD_createCCtx();
-	if (!encoder->raw || (codec != CODEC_NONE && !encoder->packed) || (codec == CODEC_ZSTD && !encoder->zstd)) {
-		frame_encoder_done(encoder);
-		return error_no_memory(err);
-	}
-	return SB_OK;
+	return codec == CODEC_ZSTD && !encoder->zstd ? error_no_memory(err) : SB_OK;
 }
 
 void frame_encoder_done(struct frame_encoder *encoder)
 {
-	free(TAKE(encoder->raw));
-	free(TAKE(encoder->packed));
 	ZSTD_freeCCtx(TAKE(encoder->zstd));
 }
 
-uint8_t *frame_encoder_payload(struct frame_encoder *encoder)
-{
-	return encoder->raw + FRAME_HEADER_BYTES;
-}
-
 /* Length of the packed payload, or 0 when it would not be shorter. */
-static uint32_t pack(struct frame_encoder *encoder, uint32_t raw_len)
+static uint32_t pack(struct frame_encoder *encoder, const uint8_t *raw, uint8_t *packed, uint32_t raw_len)
 {
-	const uint8_t *raw = encoder->raw + FRAME_HEADER_BYTES;
-	uint8_t *packed;
 	size_t len;
 	int n;
 
 	if (encoder->codec == CODEC_NONE || raw_len < 2)
 		return 0;
-	packed = encoder->packed + FRAME_HEADER_BYTES;
 	if (encoder->codec == CODEC_LZ4) {
 		n = LZ4_compress_default((const char *)raw, (char *)packed, (int)raw_len, (int)raw_len - 1);
 		return n > 0 ? (uint32_t)n : 0;
@@ -74,16 +57,16 @@ static uint32_t pack(struct frame_encoder *encoder, uint32_t raw_len)
 	return ZSTD_isError(len) ? 0 : (uint32_t)len;
 }
 
-sb_slice frame_encode(struct frame_encoder *encoder, enum frame_type type, uint32_t raw_len, uint32_t count,
-		      uint64_t number)
+sb_slice frame_encode(struct frame_encoder *encoder, uint8_t *raw, uint8_t *packed, enum frame_type type,
+		      uint32_t raw_len, uint32_t count, uint64_t number)
 {
 	uint32_t packed_len, stored_len;
 	uint8_t *frame;
 
 	assert(raw_len <= FRAME_RAW_FILL);
-	packed_len = pack(encoder, raw_len);
+	packed_len = pack(encoder, raw + FRAME_HEADER_BYTES, packed + FRAME_HEADER_BYTES, raw_len);
 	stored_len = packed_len ? packed_len : raw_len;
-	frame = packed_len ? encoder->packed : encoder->raw;
+	frame = packed_len ? packed : raw;
 	frame[0] = (uint8_t)type;
 	frame[1] = (uint8_t)(packed_len ? encoder->codec : CODEC_NONE);
 	put_le(frame + 2, 0, 2);

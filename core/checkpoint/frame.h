@@ -40,6 +40,7 @@ enum frame_type {
 #define FRAME_CHECKSUM_BYTES 8u
 #define FRAME_RAW_MAX (1u << 20)
 #define FRAME_RAW_FILL (256u << 10) /* where a writer begins the next one: half a second-level cache */
+#define FRAME_ROOM_BYTES (FRAME_HEADER_BYTES + FRAME_RAW_FILL + FRAME_CHECKSUM_BYTES)
 #define FRAME_BYTES_MAX (FRAME_HEADER_BYTES + FRAME_RAW_MAX + FRAME_CHECKSUM_BYTES)
 
 #define VARINT_BYTES_MAX 10u
@@ -55,19 +56,15 @@ struct frame_header {
 /* Packs payloads into frames. */
 struct frame_encoder {
 	enum checkpoint_codec codec;
-	uint8_t *raw; /* a whole frame's room: the payload is filled in behind the header's room */
-	uint8_t *packed; /* the same for the compressed payload; NULL with codec none */
 	void *zstd;
 };
 
 int32_t frame_encoder_init(struct frame_encoder *encoder, enum checkpoint_codec codec, sb_error *err);
 void frame_encoder_done(struct frame_encoder *encoder);
-/* Where the next payload is to be put: FRAME_RAW_FILL bytes. */
-uint8_t *frame_encoder_payload(struct frame_encoder *encoder);
-/* The frame around raw_len bytes of payload; valid until the next call. A payload that does not shrink is stored as
- * it is. */
-sb_slice frame_encode(struct frame_encoder *encoder, enum frame_type type, uint32_t raw_len, uint32_t count,
-		      uint64_t number);
+/* The frame around raw_len bytes of payload, which lie in raw behind the header's place. It is made there, or in packed
+ * when it is shorter compressed; both have FRAME_ROOM_BYTES. */
+sb_slice frame_encode(struct frame_encoder *encoder, uint8_t *raw, uint8_t *packed, enum frame_type type,
+		      uint32_t raw_len, uint32_t count, uint64_t number);
 
 struct frame_decoder {
 	uint8_t *frame; /* FRAME_BYTES_MAX: the caller puts header, payload and checksum here */

@@ -5,6 +5,7 @@
  * the parts first spares copying them together. */
 #include "checkpoint/state_digest.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,9 +77,9 @@ int32_t state_digest_check(struct state_digest *digest, const struct snapshot_en
 
 static uint8_t *put_u64(uint8_t *at, uint64_t value)
 {
-	for (int i = 0; i < 8; i++)
-		*at++ = (uint8_t)(value >> 8 * i);
-	return at;
+	value = htole64(value);
+	memcpy(at, &value, sizeof(value));
+	return at + sizeof(value);
 }
 
 static uint8_t *put_hash(uint8_t *at, struct hash128 hash)

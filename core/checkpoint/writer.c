@@ -16,7 +16,7 @@
 #include "base/json_write.h"
 #include "base/slice.h"
 #include "checkpoint/envelope_sink.h"
-#include "checkpoint/frame.h"
+#include "checkpoint/frame_writer.h"
 #include "checkpoint/names.h"
 
 enum stage { STAGE_PROVIDERS, STAGE_SNAPSHOTS, STAGE_IN_SNAPSHOT };
@@ -29,7 +29,7 @@ struct checkpoint_writer {
 	bool created; /* the temporary is there */
 	struct file_sink file;
 	struct envelope_sink envelope;
-	struct frame_encoder frames;
+	struct frame_writer frames;
 	struct state_digest digest;
 	struct name_set names;
 	enum stage stage;
@@ -44,9 +44,9 @@ struct checkpoint_writer {
 
 static void writer_free(struct checkpoint_writer *writer)
 {
+	frame_writer_done(&writer->frames);
 	file_sink_close(&writer->file);
 	io_close(writer->io, writer->dir_fd);
-	frame_encoder_done(&writer->frames);
 	state_digest_done(&writer->digest);
 	name_set_done(&writer->names);
 	free(writer->dir);
@@ -61,6 +61,7 @@ void checkpoint_writer_abort(struct checkpoint_writer *writer)
 
 	if (!writer)
 		return;
+	frame_writer_done(&writer->frames); /* first of all, so that nothing is written any more */
 	if (writer->created)
 		io_unlink(writer->io, writer->tmp_path, &ignored); /* if not now, the next start collects it */
 	writer_free(writer);
@@ -111,7 +112,7 @@ static int32_t write_head(struct checkpoint_writer *writer, enum checkpoint_code
 static int32_t begin(struct checkpoint_writer *writer, const char *dir, enum checkpoint_codec codec, sb_error *err)
 {
 	TRY(make_paths(writer, dir, err));
-	TRY(frame_encoder_init(&writer->frames, codec, err));
+	TRY(frame_writer_init(&writer->frames, codec, &writer->envelope, err));
 	TRY(state_digest_init(&writer->digest, writer->meta, err));
 	return write_head(writer, codec, err);
 }
@@ -207,12 +208,11 @@ int32_t checkpoint_writer_snapshot_begin(struct checkpoint_writer *writer, const
 /* What lies in the frame buffer leaves as one frame. */
 static int32_t write_frame(struct checkpoint_writer *writer, enum frame_type type, sb_error *err)
 {
-	sb_slice frame =
-		frame_encode(&writer->frames, type, writer->raw_len, writer->raw_count, writer->frame_number++);
+	const uint32_t len = writer->raw_len, count = writer->raw_count;
 
 	writer->raw_len = 0;
 	writer->raw_count = 0;
-	return snapshot_write(&writer->envelope, frame, err);
+	return frame_writer_put(&writer->frames, type, len, count, writer->frame_number++, err);
 }
 
 static int32_t flush_entries(struct checkpoint_writer *writer, sb_error *err)
@@ -223,7 +223,7 @@ static int32_t flush_entries(struct checkpoint_writer *writer, sb_error *err)
 static void put(struct checkpoint_writer *writer, sb_slice bytes)
 {
 	if (bytes.len)
-		memcpy(frame_encoder_payload(&writer->frames) + writer->raw_len, bytes.ptr, bytes.len);
+		memcpy(frame_writer_payload(&writer->frames) + writer->raw_len, bytes.ptr, bytes.len);
 	writer->raw_len += (uint32_t)bytes.len;
 }
 
@@ -311,6 +311,7 @@ static int32_t end_snapshot(struct checkpoint_writer *writer, sb_error *err)
 	TRY(flush_entries(writer, err));
 	put(writer, slice_of(count, varint_put(count, writer->snapshot_entries)));
 	TRY(write_frame(writer, FRAME_END, err));
+	TRY(frame_writer_drain(&writer->frames, err));
 	writer->stage = STAGE_SNAPSHOTS;
 	return close_string(writer, err);
 }

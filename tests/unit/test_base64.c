@@ -125,3 +125,27 @@ Test(base64, refuses_what_is_not_the_one_text_of_its_bytes)
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		cr_assert(!decode_text(wrong[i], out, &n), "\"%s\" was taken", wrong[i]);
 }
+
+Test(base64, encodes_many_bytes_at_once_as_the_table_does)
+{
+	uint8_t bytes[512];
+	char wide[BASE64_ENCODED_MAX(sizeof(bytes))], plain[BASE64_ENCODED_MAX(sizeof(bytes))];
+	uint64_t random = 1;
+
+	for (int round = 0; round < 64; round++)
+		for (size_t len = 0; len <= sizeof(bytes); len++) {
+			struct base64_encoder encoder = {0};
+			size_t done, n;
+
+			for (size_t i = 0; i < len; i++) {
+				random = random * 6364136223846793005u + 1442695040888963407u;
+				bytes[i] = (uint8_t)(random >> 56);
+			}
+			done = base64_encode_plain(bytes, len, plain);
+			n = base64_encode(&encoder, bytes, len, wide);
+			cr_assert_eq(done, len - len % 3);
+			cr_assert_eq(n, done / 3 * 4);
+			cr_assert_eq(encoder.carried, len % 3);
+			cr_assert_arr_eq(wide, plain, n, "%zu bytes", len);
+		}
+}

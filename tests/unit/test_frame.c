@@ -25,6 +25,7 @@ Test(frame, gives_back_its_payload_under_every_codec)
 		for (int random = 0; random < 2; random++) {
 			static const uint32_t lengths[] = {0, 1, 2, 100, 5000, FRAME_RAW_FILL};
 			struct frame_encoder encoder;
+			static uint8_t room[FRAME_ROOM_BYTES], packed[FRAME_ROOM_BYTES];
 			struct frame_decoder decoder;
 			sb_error err = ERROR_INIT;
 			uint64_t state = 1;
@@ -33,7 +34,7 @@ Test(frame, gives_back_its_payload_under_every_codec)
 			cr_assert_eq(frame_encoder_init(&encoder, codec, &err), SB_OK);
 			cr_assert_eq(frame_decoder_init(&decoder, &err), SB_OK);
 			for (size_t l = 0; l < sizeof(lengths) / sizeof(lengths[0]); l++) {
-				uint8_t *payload = frame_encoder_payload(&encoder);
+				uint8_t *payload = room + FRAME_HEADER_BYTES;
 				uint8_t *copy = malloc(lengths[l] + 1);
 				sb_slice frame;
 
@@ -41,7 +42,7 @@ Test(frame, gives_back_its_payload_under_every_codec)
 					state = state * 6364136223846793005u + 1;
 					copy[i] = payload[i] = random ? (uint8_t)(state >> 56) : (uint8_t)(i % 10);
 				}
-				frame = frame_encode(&encoder, FRAME_ENTRIES, lengths[l], 3, 7);
+				frame = frame_encode(&encoder, room, packed, FRAME_ENTRIES, lengths[l], 3, 7);
 				cr_assert_leq(frame.len, FRAME_HEADER_BYTES + lengths[l] + FRAME_CHECKSUM_BYTES);
 				if (codec != CODEC_NONE && !random && lengths[l] >= 5000)
 					cr_assert_lt(frame.len, lengths[l] / 4);
@@ -58,6 +59,7 @@ Test(frame, refuses_every_flipped_bit)
 {
 	for (int codec = CODEC_NONE; codec <= CODEC_ZSTD; codec++) {
 		struct frame_encoder encoder;
+		static uint8_t room[FRAME_ROOM_BYTES], packed[FRAME_ROOM_BYTES];
 		struct frame_decoder decoder;
 		sb_error err = ERROR_INIT;
 		uint8_t bytes[256];
@@ -65,8 +67,8 @@ Test(frame, refuses_every_flipped_bit)
 
 		cr_assert_eq(frame_encoder_init(&encoder, codec, &err), SB_OK);
 		cr_assert_eq(frame_decoder_init(&decoder, &err), SB_OK);
-		memset(frame_encoder_payload(&encoder), 'x', 100);
-		frame = frame_encode(&encoder, FRAME_ENTRIES, 100, 1, 0);
+		memset(room + FRAME_HEADER_BYTES, 'x', 100);
+		frame = frame_encode(&encoder, room, packed, FRAME_ENTRIES, 100, 1, 0);
 		memcpy(bytes, frame.ptr, frame.len);
 		for (size_t bit = 0; bit < 8 * frame.len; bit++) {
 			bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
@@ -90,6 +92,7 @@ static void seal(uint8_t *frame, size_t covered)
 Test(frame, says_that_a_sealed_frame_of_an_unknown_type_needs_a_newer_program)
 {
 	struct frame_encoder encoder;
+	static uint8_t room[FRAME_ROOM_BYTES], packed[FRAME_ROOM_BYTES];
 	struct frame_decoder decoder;
 	sb_error err = ERROR_INIT;
 	uint8_t bytes[64];
@@ -97,7 +100,7 @@ Test(frame, says_that_a_sealed_frame_of_an_unknown_type_needs_a_newer_program)
 
 	cr_assert_eq(frame_encoder_init(&encoder, CODEC_NONE, &err), SB_OK);
 	cr_assert_eq(frame_decoder_init(&decoder, &err), SB_OK);
-	frame = frame_encode(&encoder, FRAME_ENTRIES, 0, 0, 0);
+	frame = frame_encode(&encoder, room, packed, FRAME_ENTRIES, 0, 0, 0);
 	memcpy(bytes, frame.ptr, frame.len);
 	bytes[0] = FRAME_CHANGES + 1;
 	seal(bytes, FRAME_HEADER_BYTES);
@@ -111,6 +114,7 @@ Test(frame, refuses_a_sealed_frame_that_unpacks_to_another_length_than_it_says)
 	for (int codec = CODEC_LZ4; codec <= CODEC_ZSTD; codec++)
 		for (int change = -1; change <= 1; change += 2) {
 			struct frame_encoder encoder;
+			static uint8_t room[FRAME_ROOM_BYTES], packed[FRAME_ROOM_BYTES];
 			struct frame_decoder decoder;
 			sb_error err = ERROR_INIT;
 			uint8_t bytes[4096];
@@ -118,8 +122,8 @@ Test(frame, refuses_a_sealed_frame_that_unpacks_to_another_length_than_it_says)
 
 			cr_assert_eq(frame_encoder_init(&encoder, codec, &err), SB_OK);
 			cr_assert_eq(frame_decoder_init(&decoder, &err), SB_OK);
-			memset(frame_encoder_payload(&encoder), 'x', 1000);
-			frame = frame_encode(&encoder, FRAME_ENTRIES, 1000, 1, 0);
+			memset(room + FRAME_HEADER_BYTES, 'x', 1000);
+			frame = frame_encode(&encoder, room, packed, FRAME_ENTRIES, 1000, 1, 0);
 			memcpy(bytes, frame.ptr, frame.len);
 			bytes[4] = (uint8_t)(bytes[4] + change);
 			seal(bytes, frame.len - FRAME_CHECKSUM_BYTES);
