@@ -20,7 +20,7 @@ int __real_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
 #define CHANGE_WITHIN 20000u /* points: where priorities change */
 #define PATIENCE 3000u /* points in a row by priority, while others could run */
 
-enum thread_state { READY, WAITING, POLLING, DONE };
+enum thread_state { READY, WAITING, POLLING, DONE, JOINED };
 
 struct thread {
 	ucontext_t context;
@@ -308,12 +308,24 @@ static void begin_thread(void)
 	abort();
 }
 
+/* One that has been joined leaves its place. */
+static struct thread *take_place(void)
+{
+	unsigned number = 0;
+
+	while (number < sim.count && sim.threads[number].state != JOINED)
+		number++;
+	if (number == SCHEDULER_THREADS)
+		abort();
+	if (number == sim.count)
+		sim.count++;
+	return &sim.threads[number];
+}
+
 unsigned scheduler_create(void *(*run)(void *), void *argument)
 {
-	struct thread *thread = &sim.threads[sim.count];
+	struct thread *thread = take_place();
 
-	if (sim.count == SCHEDULER_THREADS)
-		abort();
 	*thread = (struct thread){
 		.run = run, .argument = argument, .stack_bytes = STACK_BYTES, .priority = UINT64_C(1) << 62};
 	thread->priority += rng_below(&sim.rng, UINT64_C(1) << 32);
@@ -324,13 +336,15 @@ unsigned scheduler_create(void *(*run)(void *), void *argument)
 	thread->context.uc_stack.ss_size = STACK_BYTES;
 	thread->context.uc_link = NULL;
 	makecontext(&thread->context, begin_thread, 0);
-	return sim.count++;
+	return (unsigned)(thread - sim.threads);
 }
 
 void scheduler_join(unsigned thread)
 {
 	while (sim.threads[thread].state != DONE)
 		scheduler_wait_for(&sim.threads[thread], false);
+	munmap(sim.threads[thread].stack, STACK_BYTES);
+	sim.threads[thread].state = JOINED;
 }
 
 struct first_thread {

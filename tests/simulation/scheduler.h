@@ -18,7 +18,7 @@
 
 #include "kit/rng.h"
 
-#define SCHEDULER_THREADS 16u
+#define SCHEDULER_THREADS 16u /* at once */
 
 enum sim_end { SIM_DONE, SIM_CRASHED, SIM_DEADLOCK, SIM_ENDLESS };
 
