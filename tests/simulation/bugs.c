@@ -21,6 +21,7 @@ static const char *const names[BUG_COUNT] = {
 	[BUG_NONE] = "none",
 	[BUG_NO_MUTEX] = "no-mutex",
 	[BUG_LOST_WAKE] = "lost-wake",
+	[BUG_LOST_TELL] = "lost-tell",
 	[BUG_LATE_POSITIONS] = "late-positions",
 	[BUG_NO_FILE_SYNC] = "no-file-sync",
 	[BUG_NO_DIRECTORY_SYNC] = "no-directory-sync",

@@ -11,6 +11,7 @@ enum bug {
 	BUG_NONE,
 	BUG_NO_MUTEX, /* no lock keeps anybody out */
 	BUG_LOST_WAKE, /* a signal on a condition gets lost */
+	BUG_LOST_TELL, /* a write that wakes the reader or the controlling thread gets lost */
 	BUG_LATE_POSITIONS, /* a checkpoint has the positions of when it is written */
 	BUG_NO_FILE_SYNC, /* a checkpoint gets its name before its content is on the disk */
 	BUG_NO_DIRECTORY_SYNC, /* its name is not on the disk when it is reported */

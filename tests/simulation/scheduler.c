@@ -18,6 +18,7 @@ int __real_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
 #define STACK_BYTES ((size_t)512 << 10)
 #define POINTS_MAX UINT64_C(3000000) /* of a run that takes some ten thousand */
 #define CHANGE_WITHIN 20000u /* points: where priorities change */
+#define JUMP_MAX_NS INT64_C(20000000000)
 #define PATIENCE 3000u /* points in a row by priority, while others could run */
 
 enum thread_state { READY, WAITING, POLLING, DONE, JOINED };
@@ -147,6 +148,7 @@ static void wake_spuriously(void)
 		thread->state = READY;
 }
 
+/* The host waits for a second at most where it has something to do; who waits for a minute waits for a word that has not come. */
 static bool jump(void)
 {
 	int64_t due_ns = INT64_MAX;
@@ -154,7 +156,7 @@ static bool jump(void)
 	for (unsigned i = 0; i < sim.count; i++)
 		if (sim.threads[i].state == POLLING && sim.threads[i].due_ns < due_ns)
 			due_ns = sim.threads[i].due_ns;
-	if (due_ns == INT64_MAX)
+	if (due_ns - sim.now_ns > JUMP_MAX_NS)
 		return false;
 	sim.now_ns = due_ns;
 	return true;

@@ -6,7 +6,8 @@
  *
  * Two ways of choosing, since they find different mistakes: by chance at each point, or by priorities that change at few points (after Burckhardt and
  * others, "A randomized scheduler with probabilistic guarantees of finding bugs", ASPLOS 2010). Time moves a little with each point; when
- * everybody waits, it jumps to the first that waits for a time. When there is none, nobody will ever run: a deadlock, which ends the run.
+ * everybody waits, it jumps to the first that waits for a time. When there is none, or none soon,
+ * somebody waits for a word that will not come: a deadlock, which ends the run.
  *
  * A crash leaves all threads where they are, for good: their stacks are never returned to. */
 #ifndef SIMULATION_SCHEDULER_H

@@ -235,6 +235,8 @@ ssize_t __wrap_write(int fd, const void *bytes, size_t len)
 	}
 	if (scheduler_is_running())
 		scheduler_point("write", NULL, (int64_t)len, 0);
+	if (bug_is_set(BUG_LOST_TELL) && rng_below(scheduler_rng(), 20) == 0)
+		return (ssize_t)len;
 	n = __real_write(fd, bytes, len);
 	scheduler_descriptors_changed();
 	return n;
