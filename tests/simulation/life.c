@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "host/job.h"
 #include "simulation/backend_calls.h"
@@ -45,6 +46,8 @@ static void draw_schedule(struct life *life, struct rng *rng)
 		.step_ns = steps_ns[rng_below(rng, 4)],
 		.spurious_percent = rng_chance(rng, 30) ? 2 : 0,
 	};
+	life->feed_every = 1 + rng_below(rng, 60);
+	life->feed_bytes = 1 + rng_below(rng, rng_chance(rng, 50) ? 60 : 6000);
 	life->idle_percent = idle_percents[rng_below(rng, 4)];
 }
 
@@ -194,6 +197,8 @@ static void at_point(uint64_t point)
 {
 	if (point == current->terminate_at)
 		system_calls_terminate();
+	if (point % current->feed_every == 0)
+		system_calls_feed_stream(current->feed_bytes);
 	if (point == current->shift_wall_at)
 		system_calls_shift_wall(current->wall_shift_ns);
 }
@@ -240,8 +245,28 @@ static void run_job(void *argument)
 	for (unsigned i = 0; i < life->option_count; i++)
 		options[i] = life->options[i];
 	for (unsigned i = 0; i < input->partition_count; i++)
-		inputs[i] = (struct job_input){.kind = SOURCE_FILE, .path = input->partitions[i].path};
+		inputs[i] = (struct job_input){.kind = input->partitions[i].is_stream ? SOURCE_STDIN : SOURCE_FILE,
+					       .path = input->partitions[i].path};
 	run->end = job_run(&config, &run->error);
+}
+
+/* Whoever sends the stream begins where the newest checkpoint ends. */
+static void begin_stream(const struct input *input)
+{
+	const struct partition_input *stream = &input->partitions[0];
+	AUTO(free_memory) struct cut_file *cut = NULL;
+	char error[CUT_ERROR_BYTES];
+	int64_t from = 0;
+
+	if (!stream->is_stream)
+		return;
+	cut = calloc(1, sizeof(*cut));
+	if (!cut)
+		abort();
+	if (cut_file_newest() && cut_file_read(input, cut_file_newest(), cut, error) &&
+	    input_records_before(stream, cut->offsets[0]) >= 0)
+		from = cut->offsets[0];
+	system_calls_begin_stream(stream->text.data + from, stream->text.len - (size_t)from);
 }
 
 /* The newest checkpoint that the log tells of; counts them. */
@@ -289,6 +314,7 @@ bool life_run(const struct life *life, struct oracle *oracle, bool event_time, s
 	backend_calls_begin(life->with_files);
 	disk_io_begin(&life->faults);
 	system_calls_begin(WALL_OFFSET_NS, life->idle_percent);
+	begin_stream(oracle->input);
 	*ret_end = (struct life_end){.end = scheduler_run(&scheduler, run_job, &run)};
 	ret_end->done = ret_end->end == SIM_DONE && run.end == JOB_DONE;
 	ret_end->points = scheduler_points();

@@ -23,6 +23,8 @@ struct life {
 	uint64_t terminate_at, shift_wall_at; /* points; 0: never */
 	int64_t wall_shift_ns;
 	unsigned idle_percent;
+	uint64_t feed_every; /* points */
+	size_t feed_bytes;
 	const char *backend;
 	char options[LIFE_OPTIONS_MAX][LIFE_OPTION_BYTES];
 	unsigned option_count;

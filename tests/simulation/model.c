@@ -35,7 +35,11 @@ static void make_partition(struct partition_input *partition, unsigned index, st
 		.count = 1 + (unsigned)rng_below(rng, rng_chance(rng, 20) ? 2500 : 500),
 		.keys = 1 + (unsigned)rng_below(rng, KEYS_MAX),
 	};
-	snprintf(partition->path, sizeof(partition->path), DISK_ROOT "/in-%u.ndjson", index);
+	partition->is_stream = index == 0 && rng_chance(rng, 30);
+	if (partition->is_stream)
+		snprintf(partition->path, sizeof(partition->path), "-");
+	else
+		snprintf(partition->path, sizeof(partition->path), DISK_ROOT "/in-%u.ndjson", index);
 	partition->records = calloc(partition->count, sizeof(*partition->records));
 	if (!partition->records)
 		abort();
@@ -61,9 +65,11 @@ void input_grow(struct input *input, struct rng *rng, bool to_the_end)
 	for (unsigned i = 0; i < input->partition_count; i++) {
 		struct partition_input *partition = &input->partitions[i];
 
-		partition->there += to_the_end ? partition->count - partition->there
-					       : (unsigned)rng_below(rng, partition->count - partition->there + 1);
-		disk_put(partition->path, partition->text.data, (size_t)input_bytes(partition));
+		partition->there += to_the_end || partition->is_stream
+					    ? partition->count - partition->there
+					    : (unsigned)rng_below(rng, partition->count - partition->there + 1);
+		if (!partition->is_stream)
+			disk_put(partition->path, partition->text.data, (size_t)input_bytes(partition));
 	}
 }
 

@@ -26,7 +26,8 @@ struct record {
 };
 
 struct partition_input {
-	char path[32];
+	bool is_stream; /* standard input, a pipe: what has been read is gone, and is sent again from where a start goes on */
+	char path[32]; /* "-" of a stream */
 	char prefix; /* of its keys */
 	struct buffer text;
 	struct record *records;

@@ -134,6 +134,14 @@ static bool check_line(struct oracle *oracle, struct cursors *cursors, const cha
 	return true;
 }
 
+static bool is_of(const char *dead_letter, const struct partition_input *partition)
+{
+	char start[64];
+
+	snprintf(start, sizeof(start), "{\"source\":\"%s\"", partition->path);
+	return strncmp(dead_letter, start, strlen(start)) == 0;
+}
+
 /* The next of the partition's bad records. */
 static bool check_dead_letter(struct oracle *oracle, struct cursors *cursors, const char *line)
 {
@@ -143,7 +151,7 @@ static bool check_dead_letter(struct oracle *oracle, struct cursors *cursors, co
 		const struct partition_input *partition = &oracle->input->partitions[p];
 		unsigned *next = &cursors->next[p][0];
 
-		if (!strstr(line, partition->path))
+		if (!is_of(line, partition))
 			continue;
 		while (*next < cursors->records[p] && !partition->records[*next].bad)
 			(*next)++;

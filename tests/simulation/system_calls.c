@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -35,8 +36,11 @@ static struct {
 	int64_t wall_offset_ns;
 	unsigned idle_percent;
 	int signal_pipe[2];
+	int stream_fd; /* to write into; -1: closed */
+	const uint8_t *stream;
+	size_t stream_left;
 	struct buffer log;
-} calls = {.signal_pipe = {-1, -1}};
+} calls = {.signal_pipe = {-1, -1}, .stream_fd = -1};
 
 void system_calls_begin(int64_t wall_offset_ns, unsigned idle_percent)
 {
@@ -261,6 +265,38 @@ void system_calls_terminate(void)
 
 	if (calls.signal_pipe[1] >= 0 && __real_write(calls.signal_pipe[1], &info, sizeof(info)) == sizeof(info))
 		scheduler_descriptors_changed();
+}
+
+void system_calls_begin_stream(const void *bytes, size_t len)
+{
+	int ends[2];
+
+	if (calls.stream_fd >= 0)
+		close(calls.stream_fd);
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0 || dup2(ends[0], STDIN_FILENO) != STDIN_FILENO)
+		abort();
+	close(ends[0]);
+	calls.stream_fd = ends[1];
+	calls.stream = bytes;
+	calls.stream_left = len;
+}
+
+void system_calls_feed_stream(size_t len)
+{
+	ssize_t n;
+
+	if (calls.stream_fd < 0)
+		return;
+	n = __real_write(calls.stream_fd, calls.stream, len < calls.stream_left ? len : calls.stream_left);
+	if (n > 0) {
+		calls.stream += n;
+		calls.stream_left -= (size_t)n;
+	}
+	if (calls.stream_left == 0) {
+		close(calls.stream_fd);
+		calls.stream_fd = -1;
+	}
+	scheduler_descriptors_changed();
 }
 
 /* Locks tell who holds them. */

@@ -14,6 +14,9 @@ void system_calls_begin(int64_t wall_offset_ns, unsigned idle_percent);
 void system_calls_shift_wall(int64_t by_ns);
 /* As if somebody had said kill. */
 void system_calls_terminate(void);
+/* Standard input is a pipe from now on, into which these bytes, which stay the caller's, go little by little. */
+void system_calls_begin_stream(const void *bytes, size_t len);
+void system_calls_feed_stream(size_t len);
 struct clock *system_calls_clock(void);
 /* What the host has logged in this run. */
 struct buffer *system_calls_log(void);
