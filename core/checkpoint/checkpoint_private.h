@@ -18,7 +18,7 @@
 #define CHECKPOINT_HEADER_MAX (16u << 20) /* all before StateData */
 #define CHECKPOINT_TRAILER_MAX 4096u /* all behind it */
 #define CHECKPOINT_NAME_MAX 64u /* of a snapshot or a provider */
-#define CHECKPOINT_NAMES_MAX 65536u /* how many of either */
+#define CHECKPOINT_NAMES_MAX 65536u /* how many of either, and of inputs */
 #define CHECKPOINT_TEXT_MAX 65536u /* a string of the header: paths mostly */
 #define CHECKPOINT_PROVIDER_MAX (16u << 20)
 #define CHECKPOINT_USER_PART_MAX (1u << 20)
@@ -82,12 +82,19 @@ struct file_source {
 /* json_fill_fn: context is a struct file_source. */
 int32_t file_source_fill(void *context, sb_slice *ret_piece, sb_error *err);
 
-/* metadata_json.c */
+/* metadata_json.c. The rules that hold for writing and for reading, and the words. */
+extern const char *const metadata_kind_names[]; /* by enum checkpoint_kind */
+extern const char *const metadata_codec_names[]; /* by enum checkpoint_codec */
+/* What is wrong with the file at index, or NULL. */
+const char *metadata_file_fault(const struct checkpoint_meta *meta, uint64_t index);
+bool metadata_is_sha256(const char *text);
+/* Whether kind, parent, depth and files go together. */
+bool metadata_kind_fits(const struct checkpoint_meta *meta);
 const char *checkpoint_codec_name(enum checkpoint_codec codec);
 /* The file's beginning, up to and with the quote that opens StateData. */
 int32_t metadata_write_header(const struct checkpoint_meta *meta, enum checkpoint_codec codec, struct buffer *out,
 			      sb_error *err);
-/* The same back; the parser then stands behind that quote. *ret_newer (the FormatVersion) is not 0 when the format is
+/* metadata_read.c. The same back; the parser then stands behind that quote. *ret_newer (the FormatVersion) is not 0 when the format is
  * newer: then
  * only id, timestamp_ns and offsets are filled in, and the parser stands somewhere behind them. */
 int32_t metadata_read_header(struct json_pull *pull, struct checkpoint_meta *ret_meta, uint64_t *ret_newer,

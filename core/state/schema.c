@@ -120,6 +120,8 @@ static int32_t check_state(const struct schema *schema, uint64_t index, int32_t 
 	if (state->kind == SB_STATE_STRUCT && (state->value_size < 1 || state->value_size > SCHEMA_VALUE_MAX))
 		return error_set(err, code, "a value of state %s has %u bytes, not 1 to %u", state->name,
 				 state->value_size, SCHEMA_VALUE_MAX);
+	if (state->field_count > SCHEMA_FIELDS_MAX)
+		return error_set(err, code, "state %s has more than %u fields", state->name, SCHEMA_FIELDS_MAX);
 	for (uint64_t i = 0; i < state->field_count; i++)
 		TRY(check_field(state, i, code, err));
 	return SB_OK;
@@ -199,6 +201,21 @@ static int32_t copy_state(const sb_state *from, uint32_t id, int64_t job_ttl_ms,
 	return SB_OK;
 }
 
+/* Every checkpoint tells the schema, and no reader takes a larger one. */
+static int32_t check_text(const struct schema *schema, sb_error *err)
+{
+	AUTO(buffer_done) struct buffer json = BUFFER_INIT;
+
+	schema_to_json(schema, &json);
+	TRY(buffer_check(&json, err));
+	if (json.len > SCHEMA_JSON_MAX)
+		return error_set(
+			err, SB_ERR_INVALID,
+			"its states take %zu bytes to describe, more than %u: declare fewer fields, or shorter names",
+			json.len, SCHEMA_JSON_MAX);
+	return SB_OK;
+}
+
 static int32_t copy_component(const struct component *component, int64_t job_ttl_ms, struct schema *schema,
 			      sb_error *err)
 {
@@ -210,7 +227,8 @@ static int32_t copy_component(const struct component *component, int64_t job_ttl
 
 		TRY(copy_state(&component->states[i], (uint32_t)i, job_ttl_ms, &schema->states[i], err));
 	}
-	return schema_check(schema, SB_ERR_INVALID, err);
+	TRY(schema_check(schema, SB_ERR_INVALID, err));
+	return check_text(schema, err);
 }
 
 int32_t schema_from_component(const struct component *component, int64_t job_ttl_ms, struct schema *ret_schema,

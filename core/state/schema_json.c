@@ -12,8 +12,6 @@
 #include "state/schema.h"
 #include "state/schema_private.h"
 
-#define SCHEMA_JSON_MAX (16u << 20)
-
 static const struct type_name {
 	uint32_t type;
 	const char *name;
