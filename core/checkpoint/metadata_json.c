@@ -212,9 +212,8 @@ static int32_t check_meta(const struct checkpoint_meta *meta, sb_error *err)
 	for (uint64_t i = 0; i < meta->file_count; i++)
 		if (metadata_file_fault(meta, i))
 			return error_set(err, SB_ERR_INVALID, "%s has %s", meta->id, metadata_file_fault(meta, i));
-	if (!meta->host_version || !meta->operator_id || !meta->operator_version || !meta->backend_id ||
-	    !meta->backend_version || !meta->ttl_clock)
-		return error_set(err, SB_ERR_INVALID, "%s does not say who writes it, or by which clock", meta->id);
+	if (!meta->operator_id || !meta->ttl_clock)
+		return error_set(err, SB_ERR_INVALID, "%s names no operator, or no clock", meta->id);
 	if (meta->partition_count > CHECKPOINT_NAMES_MAX)
 		return error_set(err, SB_ERR_CONFIG, "%" PRIu64 " inputs, more than %u: use fewer",
 				 meta->partition_count, CHECKPOINT_NAMES_MAX);
@@ -225,8 +224,8 @@ static int32_t check_meta(const struct checkpoint_meta *meta, sb_error *err)
 		if (!meta->partitions[i].name || !isfinite(meta->partitions[i].generator_rate))
 			return error_set(err, SB_ERR_INVALID, "partition %" PRIu64 " has no name or no finite rate", i);
 	for (uint64_t i = 0; i < meta->output_count; i++)
-		if (!meta->outputs[i].role || !meta->outputs[i].path)
-			return error_set(err, SB_ERR_INVALID, "output %" PRIu64 " has no role or no path", i);
+		if (!meta->outputs[i].role || !meta->outputs[i].path || meta->outputs[i].length < 0)
+			return error_set(err, SB_ERR_INVALID, "output %" PRIu64 " has no role, path or length", i);
 	return SB_OK;
 }
 

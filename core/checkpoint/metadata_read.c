@@ -307,6 +307,8 @@ static int32_t read_outputs(struct json_pull *pull, struct checkpoint_meta *meta
 		TRY(read_some_text(pull, "Role", &output->role, err));
 		TRY(read_path(pull, &output->path, "Length", err));
 		TRY(json_read_i64(pull, &output->length, err));
+		if (output->length < 0)
+			return json_pull_fail(pull, err, "an output of a negative \"Length\"");
 		TRY(json_read(pull, JSON_OBJECT_END, err));
 	}
 }
@@ -368,11 +370,11 @@ static int32_t read_job(struct json_pull *pull, struct checkpoint_meta *meta, sb
 	if (meta->parent && !checkpoint_id_is_valid(meta->parent))
 		return json_pull_fail(pull, err, "a \"Parent\" that is no id");
 	TRY(read_u32(pull, "Depth", 0, CHECKPOINT_DEPTH_MAX, &meta->depth, err));
-	TRY(read_some_text(pull, "HostVersion", &meta->host_version, err));
+	TRY(read_text(pull, "HostVersion", &meta->host_version, err));
 	TRY(read_some_text(pull, "Operator", &meta->operator_id, err));
-	TRY(read_some_text(pull, "OperatorVersion", &meta->operator_version, err));
-	TRY(read_some_text(pull, "Backend", &meta->backend_id, err));
-	TRY(read_some_text(pull, "BackendVersion", &meta->backend_version, err));
+	TRY(read_text(pull, "OperatorVersion", &meta->operator_version, err));
+	TRY(read_text(pull, "Backend", &meta->backend_id, err));
+	TRY(read_text(pull, "BackendVersion", &meta->backend_version, err));
 	TRY(read_u32(pull, "KeyGroups", 1, KEY_GROUPS_MAX, &meta->key_groups, err));
 	TRY(read_u32(pull, "Tasks", 1, meta->key_groups, &meta->tasks, err));
 	TRY(read_some_text(pull, "TTLClock", &meta->ttl_clock, err));
