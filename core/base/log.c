@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/escape.h"
 #include "base/json_write.h"
 #include "base/number.h"
 #include "base/slice.h"
@@ -101,11 +102,17 @@ static void append_value(struct buffer *line, const sb_log_field *field, bool js
 	}
 }
 
+/* Messages are ours or a plugin's constants, but may hold what a plugin calls itself. */
+static void append_visible(struct buffer *line, const char *text)
+{
+	escape_append_visible(line, slice_of_text(text), false);
+}
+
 static void append_pairs(struct buffer *line, const sb_log_field *fields, uint64_t count)
 {
 	for (uint64_t i = 0; i < count; i++) {
 		buffer_append_byte(line, ' ');
-		buffer_append_text(line, fields[i].name);
+		append_visible(line, fields[i].name);
 		buffer_append_byte(line, '=');
 		append_value(line, &fields[i], false);
 	}
@@ -120,12 +127,14 @@ static void format_text(struct buffer *line, const struct log *log, int32_t leve
 	if (log->color)
 		buffer_append_text(line, "\033[0m");
 	buffer_append_byte(line, ' ');
-	buffer_append_text(line, message);
+	append_visible(line, message);
 	if (count || (component && level != SB_LOG_INFO))
 		buffer_append_byte(line, ' ');
 	append_pairs(line, fields, count);
-	if (component && level != SB_LOG_INFO)
-		buffer_printf(line, " component=%s", component);
+	if (component && level != SB_LOG_INFO) {
+		buffer_append_text(line, " component=");
+		append_visible(line, component);
+	}
 }
 
 static void format_logfmt(struct buffer *line, const struct log *log, int32_t level, const char *component,
@@ -136,8 +145,10 @@ static void format_logfmt(struct buffer *line, const struct log *log, int32_t le
 	buffer_printf(line, " level=%s msg=", levels[level].name);
 	json_append_string(line, slice_of_text(message));
 	append_pairs(line, fields, count);
-	if (component)
-		buffer_printf(line, " component=%s", component);
+	if (component) {
+		buffer_append_text(line, " component=");
+		append_visible(line, component);
+	}
 }
 
 static void format_json(struct buffer *line, const struct log *log, int32_t level, const char *component,
@@ -153,8 +164,10 @@ static void format_json(struct buffer *line, const struct log *log, int32_t leve
 		buffer_append_byte(line, ':');
 		append_value(line, &fields[i], true);
 	}
-	if (component)
-		buffer_printf(line, ",\"component\":\"%s\"", component);
+	if (component) {
+		buffer_append_text(line, ",\"component\":");
+		json_append_string(line, slice_of_text(component));
+	}
 	buffer_append_byte(line, '}');
 }
 
