@@ -114,6 +114,35 @@ Test(checkpoint_store, restores_the_newest)
 	cr_assert(!checkpoint_store_has_quarantine(store));
 }
 
+static char synced[64]; /* the last name of the directory that was synced last */
+
+static int note_fsync(struct io *system, int fd)
+{
+	char link[32], path[256] = "";
+
+	(void)system;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	cr_assert_gt(readlink(link, path, sizeof(path) - 1), 0);
+	snprintf(synced, sizeof(synced), "%.60s", strrchr(path, '/') + 1);
+	return 0;
+}
+
+/* Its writer may have been killed between rename and sync: then the power must not take it from under the job that goes on from it. */
+Test(checkpoint_store, what_a_job_finds_is_made_durable_before_it_goes_on_from_it)
+{
+	struct io_ops ops = *io.ops;
+	struct io noting = {.ops = &ops};
+	sb_error err = ERROR_INIT;
+
+	write_checkpoint(100);
+	checkpoint_store_close(store);
+	ops.fsync = note_fsync;
+	cr_assert_eq(checkpoint_store_open(&noting, &silent_log, dir, true, true, &store, &err), SB_OK);
+	cr_assert_str_eq(synced, strrchr(dir, '/') + 1);
+	checkpoint_store_close(store);
+	cr_assert_eq(checkpoint_store_open(&io, &silent_log, dir, true, true, &store, &err), SB_OK);
+}
+
 Test(checkpoint_store, takes_the_older_checkpoint_when_newer_ones_are_damaged_and_sets_these_aside)
 {
 	char path[256];
