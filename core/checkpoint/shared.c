@@ -341,7 +341,14 @@ int32_t shared_sync(struct shared *shared, sb_error *err)
 {
 	AUTO(free_memory) char *dir = shared_path(shared->dir, "");
 
-	return dir ? io_fsync_dir(shared->io, dir, err) : error_no_memory(err);
+	if (!dir)
+		return error_no_memory(err);
+	TRY(io_fsync_dir(shared->io, dir, err));
+	/* The checkpoint's own name comes into the same directory, and must not be there without this one. */
+	if (!shared->name_is_durable)
+		TRY(io_fsync_parent(shared->io, dir, err));
+	shared->name_is_durable = true;
+	return SB_OK;
 }
 
 int32_t shared_know(struct shared *shared, const char *path, const char *sha256, sb_error *err)

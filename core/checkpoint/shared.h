@@ -28,6 +28,7 @@ struct shared {
 	struct shared_known *next; /* seen by the checkpoint that is being written */
 	uint64_t next_count, next_cap;
 	uint64_t temporaries; /* numbers them */
+	bool name_is_durable; /* that of shared/ */
 };
 
 void shared_init(struct shared *shared, struct io *io, const char *dir);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "checkpoint/shared.h"
 #include "checkpoint/sweep.h"
 #include "fault/checkpoint_fixture.h"
 
@@ -141,6 +142,30 @@ Test(checkpoint_store, what_a_job_finds_is_made_durable_before_it_goes_on_from_i
 	cr_assert_str_eq(synced, strrchr(dir, '/') + 1);
 	checkpoint_store_close(store);
 	cr_assert_eq(checkpoint_store_open(&io, &silent_log, dir, true, true, &store, &err), SB_OK);
+}
+
+/* A power cut that keeps the checkpoint's name keeps shared/, too: both are in one directory. */
+Test(checkpoint_store, shared_gets_a_durable_name_before_a_checkpoint_counts_on_it)
+{
+	struct io_ops ops = *io.ops;
+	struct io noting = {.ops = &ops};
+	struct shared shared;
+	struct file_meta file = {0};
+	enum shared_how how;
+	sb_error err = ERROR_INIT;
+	char path[256];
+
+	ops.fsync = note_fsync;
+	snprintf(path, sizeof(path), "%s/made-by-a-backend", dir);
+	file_write(path, (const uint8_t *)"content", 7);
+	shared_init(&shared, &noting, dir);
+	shared_begin(&shared);
+	cr_assert_eq(shared_put(&shared, path, true, &file, &how, &err), SB_OK, "%s", err.message);
+	cr_assert_eq(shared_sync(&shared, &err), SB_OK, "%s", err.message);
+	cr_assert_str_eq(synced, strrchr(dir, '/') + 1);
+	cr_assert_eq(shared_sync(&shared, &err), SB_OK, "%s", err.message);
+	cr_assert_str_eq(synced, "shared", "once in a run is enough");
+	shared_done(&shared);
 }
 
 Test(checkpoint_store, takes_the_older_checkpoint_when_newer_ones_are_damaged_and_sets_these_aside)
