@@ -45,4 +45,4 @@ format:
 	find include core plugins tests bench -name '*.[ch]' | xargs clang-format -i
 
 clean:
-	rm -rf build build-dev build-asan build-tsan build-clang build-norocksdb build-package
+	rm -rf build build-dev build-asan build-tsan build-clang build-norocksdb build-coverage build-package

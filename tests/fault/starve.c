@@ -1,0 +1,110 @@
+/* See starve.h. What the linker calls has no room for a context, so the count is the process's. */
+#include "starve.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zstd.h>
+
+static _Atomic bool armed, hit;
+static _Atomic uint64_t count;
+static uint64_t fail_at;
+static bool fail_on;
+
+void starve_arm(uint64_t nth, bool sticky)
+{
+	fail_at = nth;
+	fail_on = sticky;
+	atomic_store(&count, 0);
+	atomic_store(&hit, false);
+	atomic_store(&armed, true);
+}
+
+uint64_t starve_disarm(void)
+{
+	atomic_store(&armed, false);
+	return atomic_load(&count);
+}
+
+bool starve_hit(void)
+{
+	return atomic_load(&hit);
+}
+
+static bool starves(void)
+{
+	uint64_t now;
+
+	if (!atomic_load(&armed))
+		return false;
+	now = atomic_fetch_add(&count, 1) + 1;
+	if (fail_at == 0 || now < fail_at || (now > fail_at && !fail_on))
+		return false;
+	atomic_store(&hit, true);
+	errno = ENOMEM;
+	return true;
+}
+
+/* Defines __wrap_name, which the linker puts in the place of name. */
+#define WRAP(type, name, parameters, arguments, failed)                                                                \
+	type __real_##name parameters;                                                                                 \
+	type __wrap_##name parameters;                                                                                 \
+	type __wrap_##name parameters                                                                                  \
+	{                                                                                                              \
+		return starves() ? (failed) : __real_##name arguments;                                                 \
+	}
+
+WRAP(void *, malloc, (size_t size), (size), NULL)
+WRAP(void *, calloc, (size_t n, size_t size), (n, size), NULL)
+WRAP(void *, realloc, (void *old, size_t size), (old, size), NULL)
+WRAP(void *, reallocarray, (void *old, size_t n, size_t size), (old, n, size), NULL)
+WRAP(void *, aligned_alloc, (size_t alignment, size_t size), (alignment, size), NULL)
+WRAP(char *, strdup, (const char *text), (text), NULL)
+WRAP(char *, strndup, (const char *text, size_t len), (text, len), NULL)
+WRAP(ZSTD_CCtx *, ZSTD_createCCtx, (void), (), NULL)
+WRAP(ZSTD_DCtx *, ZSTD_createDCtx, (void), (), NULL)
+WRAP(int, vasprintf, (char **ret_text, const char *format, va_list arguments), (ret_text, format, arguments), -1)
+WRAP(int, pthread_create,
+     (pthread_t * ret_thread, const pthread_attr_t *attributes, void *(*start)(void *), void *context),
+     (ret_thread, attributes, start, context), EAGAIN)
+
+int __wrap_asprintf(char **ret_text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int __wrap_asprintf(char **ret_text, const char *format, ...)
+{
+	va_list arguments;
+	int result;
+
+	if (starves())
+		return -1;
+	va_start(arguments, format);
+	result = __real_vasprintf(ret_text, format, arguments);
+	va_end(arguments);
+	return result;
+}
+
+/* With _FORTIFY_SOURCE these are what the two are called. */
+int __wrap___vasprintf_chk(char **ret_text, int flag, const char *format, va_list arguments);
+int __wrap___vasprintf_chk(char **ret_text, int flag, const char *format, va_list arguments)
+{
+	(void)flag;
+	return starves() ? -1 : __real_vasprintf(ret_text, format, arguments);
+}
+
+int __wrap___asprintf_chk(char **ret_text, int flag, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int __wrap___asprintf_chk(char **ret_text, int flag, const char *format, ...)
+{
+	va_list arguments;
+	int result;
+
+	(void)flag;
+	if (starves())
+		return -1;
+	va_start(arguments, format);
+	result = __real_vasprintf(ret_text, format, arguments);
+	va_end(arguments);
+	return result;
+}
