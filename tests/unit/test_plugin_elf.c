@@ -167,6 +167,138 @@ Test(plugin_elf, refuses_other_machines_by_name)
 	image_close(&image);
 }
 
+Test(plugin_elf, names_the_machine_that_a_file_is_for)
+{
+	static const struct {
+		uint16_t machine;
+		const char *name;
+	} machines[] = {{EM_386, "i386"},	    {EM_ARM, "32-bit Arm"}, {EM_RISCV, "RISC-V"},
+			{EM_PPC64, "PowerPC 64"},   {EM_S390, "S/390"},	    {EM_LOONGARCH, "LoongArch"},
+			{0xfffe, "unknown machine"}};
+	struct image image;
+	uint16_t own;
+
+	image_open(&image, SB_TEST_PLUGIN_DIR "/libgood_backend.so");
+	own = header_of(&image)->e_machine;
+	for (size_t i = 0; i < sizeof(machines) / sizeof(machines[0]); i++) {
+		header_of(&image)->e_machine = machines[i].machine;
+		if (machines[i].machine != own)
+			assert_refused(&image, SB_ERR_INCOMPATIBLE, machines[i].name);
+	}
+	header_of(&image)->e_machine = own;
+	header_of(&image)->e_ident[EI_OSABI] = ELFOSABI_FREEBSD;
+	assert_refused(&image, SB_ERR_INCOMPATIBLE, "another operating system");
+	image_close(&image);
+}
+
+/* --- patched tables -------------------------------------------------------------- */
+
+static Elf64_Phdr *segment_of(struct image *image, uint32_t type)
+{
+	Elf64_Phdr *segments = (Elf64_Phdr *)(image->bytes + header_of(image)->e_phoff);
+
+	for (unsigned i = 0;; i++) {
+		cr_assert(i < header_of(image)->e_phnum, "the fixture has no segment of type %u", type);
+		if (segments[i].p_type == type)
+			return &segments[i];
+	}
+}
+
+static Elf64_Dyn *dynamic_of(struct image *image, int64_t tag)
+{
+	const Elf64_Phdr *segment = segment_of(image, PT_DYNAMIC);
+	Elf64_Dyn *entries = (Elf64_Dyn *)(image->bytes + segment->p_offset);
+
+	for (uint64_t i = 0;; i++) {
+		cr_assert(i < segment->p_filesz / sizeof(*entries), "the fixture has no dynamic entry %lld",
+			  (long long)tag);
+		if (entries[i].d_tag == tag)
+			return &entries[i];
+	}
+}
+
+Test(plugin_elf, hands_out_both_search_paths_or_says_that_they_lie_outside)
+{
+	char search[ELF_SEARCH_BYTES], *colon;
+	struct plugin_note note;
+	sb_error err = ERROR_INIT;
+	struct image image;
+
+	image_open(&image, SB_TEST_PLUGIN_DIR "/libgood_backend.so");
+	*dynamic_of(&image, DT_RELASZ) = (Elf64_Dyn){.d_tag = DT_RPATH, .d_un.d_val = 1};
+	*dynamic_of(&image, DT_RELAENT) = (Elf64_Dyn){.d_tag = DT_RUNPATH, .d_un.d_val = 1};
+	cr_assert_eq(elf_inspect(&image.io, 3, image.size, "x.so", &note, search, &err), SB_OK, "%s", err.message);
+	colon = strchr(search, ':');
+	cr_assert(colon && colon > search, "\"%s\"", search);
+	*colon = 0;
+	cr_assert_str_eq(search, colon + 1);
+	dynamic_of(&image, DT_RUNPATH)->d_un.d_val = UINT64_C(1) << 40;
+	assert_refused(&image, SB_ERR_CORRUPT, "its search path is outside");
+	image_close(&image);
+}
+
+Test(plugin_elf, bounds_the_dynamic_section)
+{
+	struct image image;
+
+	image_open(&image, SB_TEST_PLUGIN_DIR "/libgood_backend.so");
+	segment_of(&image, PT_DYNAMIC)->p_filesz = 1025 * sizeof(Elf64_Dyn);
+	image.bytes = realloc(image.bytes, image.size + 1025 * sizeof(Elf64_Dyn));
+	cr_assert(image.bytes);
+	memset(image.bytes + image.size, 0, 1025 * sizeof(Elf64_Dyn));
+	image.size += 1025 * sizeof(Elf64_Dyn);
+	assert_refused(&image, SB_ERR_CORRUPT, "dynamic section is too long");
+	image_close(&image);
+}
+
+Test(plugin_elf, a_file_may_have_no_sections_but_not_count_those_it_lacks)
+{
+	struct plugin_note note;
+	sb_error err = ERROR_INIT;
+	struct image image;
+
+	image_open(&image, SB_TEST_PLUGIN_DIR "/libgood_backend.so");
+	header_of(&image)->e_shoff = 0;
+	assert_refused(&image, SB_ERR_CORRUPT, "counts sections");
+	header_of(&image)->e_shnum = 0;
+	cr_assert_eq(inspect(&image, image.size, &note, &err), SB_OK, "%s", err.message);
+	image_close(&image);
+}
+
+/* With more than 65279 sections the count stands in the first of them. */
+Test(plugin_elf, takes_a_large_count_of_sections_from_the_first_one)
+{
+	struct plugin_note note;
+	sb_error err = ERROR_INIT;
+	struct image image;
+	Elf64_Shdr *first;
+
+	image_open(&image, SB_TEST_PLUGIN_DIR "/libgood_backend.so");
+	first = (Elf64_Shdr *)(image.bytes + header_of(&image)->e_shoff);
+	first->sh_size = header_of(&image)->e_shnum;
+	header_of(&image)->e_shnum = 0;
+	cr_assert_eq(inspect(&image, image.size, &note, &err), SB_OK, "%s", err.message);
+	first->sh_size = UINT64_MAX;
+	assert_refused(&image, SB_ERR_CORRUPT, "section headers lie outside");
+	image_close(&image);
+}
+
+Test(plugin_elf, sees_how_a_file_would_change_the_process)
+{
+	struct plugin_linkage linkage;
+	sb_error err = ERROR_INIT;
+	struct image image;
+
+	image_open(&image, SB_TEST_PLUGIN_DIR "/libgood_backend.so");
+	cr_assert_eq(elf_examine_linkage(&image.io, 3, image.size, "x.so", &linkage, &err), SB_OK, "%s", err.message);
+	cr_assert(!linkage.executable_stack && !linkage.text_relocations);
+	segment_of(&image, PT_GNU_STACK)->p_flags |= PF_X;
+	*dynamic_of(&image, DT_RELASZ) = (Elf64_Dyn){.d_tag = DT_TEXTREL};
+	cr_assert_eq(elf_examine_linkage(&image.io, 3, image.size, "x.so", &linkage, &err), SB_OK, "%s", err.message);
+	cr_assert(linkage.executable_stack && linkage.text_relocations);
+	image_close(&image);
+}
+
 Test(plugin_elf, refuses_what_is_no_shared_object)
 {
 	struct image image;
