@@ -226,6 +226,26 @@ Test(decode_csv, a_column_that_the_header_lacks_or_has_twice_is_refused)
 	cr_assert_eq(make(',', "user_id,\"amount\n", NULL), SB_ERR_CONFIG);
 }
 
+static void assert_header_refused(sb_slice line, const char *words)
+{
+	cr_assert_eq(decoder_set_header(decoder, line, &err), SB_ERR_CONFIG);
+	cr_assert(strstr(err.message, words), "%s", err.message);
+}
+
+Test(decode_csv, what_can_be_no_header_is_refused_in_words)
+{
+	const uint64_t len = RECORD_MAX_BYTES + 1;
+	uint8_t *line = calloc(1, len);
+
+	cr_assert(line);
+	memset(line, 'a', len);
+	assert_header_refused(slice_of(line, len), "the header is longer than");
+	assert_header_refused(slice_of("user_id,\0,amount", 16), "NUL");
+	assert_header_refused(slice_of_text("user_id,\xff,amount"), "cannot be read");
+	assert_header_refused(slice_of_text("\r\n"), "is empty");
+	free(line);
+}
+
 Test(decode_csv, columns_go_by_number_without_a_header)
 {
 	cr_assert_eq(make(',', NULL, (const char *[]){"user_id=3", "amount=1", NULL}), SB_OK, "%s", err.message);

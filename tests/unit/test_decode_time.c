@@ -56,6 +56,14 @@ Test(decode_time, what_is_no_time_is_refused)
 			       "2024-11-09T15:20:23",
 			       "2024-11-09T15:20Z",
 			       "2024-11-09T15:20:23.Z",
+			       "2024-11-09T15:20:23x",
+			       "2024-11-09T15.20:23Z",
+			       "2024-11-09T15:20.23Z",
+			       "2024.11-09T15:20:23Z",
+			       "2024-11.09T15:20:23Z",
+			       "2024-11-09_15:20:23Z",
+			       "2024-11-09T15:20:23*01:30",
+			       "2024-11-09T15:20:23+01.30",
 			       "2024-11-09T24:00:00Z",
 			       "2024-11-09T15:60:00Z",
 			       "2024-13-09T15:20:23Z",
@@ -182,4 +190,13 @@ Test(decode_time, format_names_are_known)
 	cr_assert(time_format_parse("yyyymmdd", &format) && format == TIME_YYYYMMDD);
 	cr_assert_not(time_format_parse("", &format));
 	cr_assert_not(time_format_parse("S", &format));
+}
+
+Test(decode_time, a_number_is_no_rfc3339)
+{
+	const struct decimal number = {.integer = true, .mantissa = 20241109, .digits = 8};
+	int64_t ms = 77;
+
+	cr_assert_eq(time_from_decimal(&number, TIME_RFC3339, &ms), TIME_INVALID);
+	cr_assert_eq(ms, 77);
 }
