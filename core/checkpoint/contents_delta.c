@@ -199,9 +199,24 @@ static int32_t expect_snapshot(struct delta_contents *delta, uint32_t level, sb_
 			 checkpoint_reader_meta(delta->contents->reader)->id);
 }
 
+/* The full one is read once, here, and only its end tells whether it held what it says: its counts, its state's digest. */
+static int32_t expect_end(struct delta_contents *delta, sb_error *err)
+{
+	struct checkpoint_reader *base = delta->levels[delta->level_count - 1];
+	struct checkpoint_item item;
+
+	TRY(checkpoint_reader_next(base, &item, err));
+	if (item.kind == ITEM_END)
+		return SB_OK;
+	return error_set(err, SB_ERR_CORRUPT, "%s, on which %s builds, has more snapshots",
+			 checkpoint_reader_meta(base)->id, checkpoint_reader_meta(delta->contents->reader)->id);
+}
+
 static int32_t next_outside(struct delta_contents *delta, struct checkpoint_item *ret_item, sb_error *err)
 {
 	TRY(checkpoint_reader_next(delta->levels[0], ret_item, err));
+	if (ret_item->kind == ITEM_END)
+		return expect_end(delta, err);
 	if (ret_item->kind != ITEM_SNAPSHOT_BEGIN)
 		return SB_OK;
 	memcpy(delta->snapshot, ret_item->name, strlen(ret_item->name) + 1);

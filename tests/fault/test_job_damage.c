@@ -1,5 +1,5 @@
 /* Every flipped bit and every truncation of a checkpoint directory, in every mode of checkpoints: of the checkpoints themselves, of the
- * files in shared/, of the lock. The next start restores exactly what was there, or an older checkpoint exactly, with a loud line, or
+ * files in shared/, of the lock; and bits in the frames of checkpoints, with every checksum and digest made to fit. The next start restores exactly what was there, or an older checkpoint exactly, with a loud line, or
  * refuses; it never goes on from a wrong state, and a damage that the newest does not need costs nothing.
  *
  * In a normal run some positions are tried, with SBHOST_FAULTS=whole (scripts/fault-campaign) every byte. */
@@ -15,13 +15,16 @@
 #include "base/error.h"
 #include "fault/checkpoint_fixture.h"
 #include "fault/fault_rig.h"
+#include "support/resign.h"
 
-#define SHORT_FORM 40u /* cases of each mode */
+#define SHORT_FORM 60u /* cases of each mode */
+
+enum way { CHANGED, CUT, FORGED, WAYS };
 
 struct damage {
 	char file[128]; /* below the working directory */
 	uint64_t at;
-	bool truncate; /* else a bit is flipped */
+	enum way way;
 };
 
 struct campaign {
@@ -32,12 +35,20 @@ struct campaign {
 
 static const char *describe(const struct campaign *c, const struct damage *damage, const struct fault_outcome *outcome)
 {
+	static const char *const ways[] = {"changed", "cut", "forged"};
 	static char text[4096];
 
 	snprintf(text, sizeof(text), "%s: %s %s at byte %" PRIu64 "; %s\n%s", c->rig.mode.name, damage->file,
-		 damage->truncate ? "cut" : "changed", damage->at, outcome->error.message,
+		 ways[damage->way], damage->at, outcome->error.message,
 		 outcome->log.len ? (char *)outcome->log.data : "");
 	return text;
+}
+
+static void flip_bit(void *context, uint8_t *bytes, size_t len)
+{
+	const uint64_t at = *(const uint64_t *)context;
+
+	bytes[at % len] ^= (uint8_t)(1u << at / len % 8);
 }
 
 static void do_damage(const struct campaign *c, const struct damage *damage)
@@ -49,10 +60,16 @@ static void do_damage(const struct campaign *c, const struct damage *damage)
 	snprintf(path, sizeof(path), "%s/%s", c->rig.run, damage->file);
 	bytes = file_read(path, &len);
 	cr_assert(bytes && damage->at < len);
-	if (damage->truncate)
+	if (damage->way == CUT) {
 		len = damage->at;
-	else
+	} else if (damage->way == CHANGED) {
 		bytes[damage->at] ^= (uint8_t)(1u << damage->at % 8);
+	} else {
+		uint64_t at = damage->at;
+
+		resign_change_frames(bytes, len, flip_bit, &at);
+		resign_checkpoint(bytes, len);
+	}
 	file_write(path, bytes, len);
 }
 
@@ -100,8 +117,8 @@ static void try_file(struct campaign *c, const char *file, uint64_t len)
 
 	snprintf(damage.file, sizeof(damage.file), "%s", file);
 	for (; damage.at < len; damage.at++) {
-		for (int way = 0; way < 2; way++) {
-			damage.truncate = way;
+		for (int way = 0; way < WAYS; way++) {
+			damage.way = (enum way)way;
 			/* Every so manieth of them; which ones goes on from file to file. */
 			if (c->turn++ % c->step == 0)
 				try_one(c, &damage);
@@ -162,8 +179,8 @@ ParameterizedTest(unsigned *index, job_damage, a_damaged_byte_never_gives_a_wron
 	cr_assert(fault_mode_get(*index, &mode));
 	fault_rig_init(&c.rig, &mode);
 	visit(&c, FAULT_CHECKPOINTS, count_file);
-	c.step = fault_step(&mode, 2 * c.bytes, SHORT_FORM);
-	c.step += c.step > 1 && c.step % 2 == 0; /* both ways in turn */
+	c.step = fault_step(&mode, WAYS * c.bytes, SHORT_FORM);
+	c.step += c.step > 1 && c.step % WAYS == 0; /* all ways in turn */
 	visit(&c, FAULT_CHECKPOINTS, try_file);
 	cr_assert(c.equal && c.older);
 	printf("damage: %-15s %6" PRIu64 " bytes, %6" PRIu64 " cases: %" PRIu64 " restored the newest, %" PRIu64
