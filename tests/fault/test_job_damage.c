@@ -17,7 +17,7 @@
 #include "fault/fault_rig.h"
 #include "support/resign.h"
 
-#define SHORT_FORM 60u /* cases of each mode */
+#define SHORT_FORM 45u /* cases of each mode */
 
 enum way { CHANGED, CUT, FORGED, WAYS };
 
