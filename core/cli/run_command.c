@@ -1,6 +1,8 @@
 /* "sbhost run": options, then the job, then its end as an exit status. */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "cli/command.h"
@@ -32,6 +34,35 @@ static void block_signals(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
+/* A plugin that calls exit() would end the job with a status of its own choosing, in silence; 0 would mean that all is done. */
+static void refuse_exit(int status, void *context)
+{
+	bool *has_ended = context;
+
+	if (!*has_ended)
+		_exit(cli_complain(
+			EXIT_RUN_FAILED,
+			"sbhost: a plugin ended the process, with status %d; the next start goes on from the last "
+			"checkpoint; sbhost plugin check tells what is wrong with the plugin",
+			status));
+	free(has_ended);
+}
+
+static int run_guarded(struct run_options *options, sb_error *err)
+{
+	bool *has_ended = calloc(1, sizeof(*has_ended));
+	int status;
+
+	if (!has_ended || on_exit(refuse_exit, has_ended) != 0) {
+		free(has_ended);
+		error_no_memory(err);
+		return EXIT_RUN_FAILED;
+	}
+	status = exit_status_of(job_run(&options->job, err));
+	*has_ended = true;
+	return status;
+}
+
 int command_run(int argc, char **argv)
 {
 	sb_error err = ERROR_INIT;
@@ -40,7 +71,7 @@ int command_run(int argc, char **argv)
 
 	if (run_options_parse(argc, argv, &options, &err) == SB_OK) {
 		block_signals();
-		status = exit_status_of(job_run(&options.job, &err));
+		status = run_guarded(&options, &err);
 	}
 	run_options_done(&options);
 	return status == EXIT_DONE ? EXIT_DONE : cli_fail(status, &err);

@@ -1,0 +1,79 @@
+"""Plugins that do what none may: files that are hardly any, calls of exit, threads and memory that stay behind. Looking at a
+plugin runs nothing of it and never crashes; a job that one of them ended says so and fails, and its state is as it was."""
+
+import sys
+
+sys.dont_write_bytecode = True
+
+import json
+import os
+import random
+import unittest
+
+import harness
+
+PLUGINS = os.path.join(harness.BUILD, "tests", "plugins")
+SEED = 20241109
+
+
+def fixture(name):
+    return os.path.join(PLUGINS, "lib%s.so" % name)
+
+
+class Files(harness.Case):
+    def listed(self):
+        return json.loads(self.sbhost("plugin", "list", "--json", "--plugin-dir", self.path("plugins")).out)
+
+    def setUp(self):
+        super().setUp()
+        os.mkdir(self.path("plugins"), 0o755)
+        with open(fixture("good_backend"), "rb") as file:
+            self.whole = file.read()
+
+    def test_a_cut_file_is_no_plugin(self):
+        lengths = range(0, len(self.whole), 1 + len(self.whole) // 400)
+        for length in lengths:
+            self.write("plugins/lib%d.so" % length, self.whole[:length])
+        listed = self.listed()
+        self.assertEqual(len(listed), len(lengths))
+        self.assertEqual([entry for entry in listed if entry["status"] == "ok"], [])
+
+    def test_flipped_bits_are_looked_at_and_not_run(self):
+        """Where a bit means nothing to who looks, the file still passes; that is what a signed manifest is for."""
+        rng = random.Random(SEED)
+        for number in range(400):
+            content = bytearray(self.whole)
+            content[rng.randrange(len(content) if number % 2 else 512)] ^= 1 << rng.randrange(8)
+            self.write("plugins/lib%d.so" % number, bytes(content))
+        listed = self.listed()
+        self.assertEqual(len(listed), 400)
+        refused = [entry for entry in listed if entry["status"] != "ok"]
+        self.assertTrue(refused, "seed %d" % SEED)
+
+
+class Jobs(harness.Case):
+    def job(self, backend, *more, status=0):
+        return self.sbhost("--backend", backend, "--input", "in.ndjson", "--output", "out", *more, status=status)
+
+    def test_a_plugin_that_ends_the_process_does_not_end_it_well(self):
+        self.write("in.ndjson", harness.numbered_events(0, 60))
+        self.job("memory", "--max-events", "20")
+        before = {path: self.read(path) for path in self.checkpoints()}
+        done = self.job(fixture("hostile_exits"), status=1)
+        self.assertSays(done, "a plugin ended the process", "status 0", "sbhost plugin check")
+        self.assertEqual({path: self.read(path) for path in self.checkpoints()}, before)
+        self.job("memory")
+        self.assertEqual(sum(p["value"]["total_purchases"] for p in self.profiles().values()), 60)
+        self.assertEqual(self.read("out").count(b"\n"), 60)
+
+    def test_a_plugin_that_ends_the_process_when_it_is_opened(self):
+        zoo = os.path.join(harness.BUILD, "tests", "zoo", "libexiting.so")
+        self.assertSays(self.sbhost("--backend", zoo, status=1), "a plugin ended the process", "status 0")
+
+    def test_what_a_plugin_leaves_behind_does_not_keep_the_job_from_ending(self):
+        self.write("in.ndjson", harness.numbered_events(0, 5))
+        self.assertIn("Finished", self.job(fixture("hostile_lingers")).err)
+
+
+if __name__ == "__main__":
+    unittest.main()
