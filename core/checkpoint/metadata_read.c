@@ -70,7 +70,10 @@ static int32_t read_text(struct json_pull *pull, const char *name, char **ret_te
 static int32_t read_some_text(struct json_pull *pull, const char *name, char **ret_text, sb_error *err)
 {
 	TRY(read_text(pull, name, ret_text, err));
-	return *ret_text ? SB_OK : json_pull_fail(pull, err, "a \"%s\" that is null", name);
+	if (*ret_text)
+		return SB_OK;
+	json_pull_fail(pull, err, "a \"%s\" that is null", name);
+	return SB_ERR_CORRUPT;
 }
 
 /* One of count names; *ret_index is which. */
