@@ -20,7 +20,7 @@ struct checkpoint_contents_config {
 	const char *
 		source_plugin; /* path or name of the plugin that reads native files; NULL: by the name in the checkpoint */
 	const char *
-		scratch_dir; /* an existing directory for links to native files; NULL: one is made beside them and removed */
+		scratch_dir; /* an existing directory for links to native files; NULL: one is made beside them, or in TMPDIR where that is read-only, and removed */
 };
 
 struct checkpoint_contents;

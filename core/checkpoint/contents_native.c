@@ -1,5 +1,6 @@
 /* The content of native files, through the plugin that wrote them: its files are put into a scratch directory, an instance for each
  * snapshot is opened on them read-only, and its entries are checked as a reader checks those in a file. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,18 +63,36 @@ static int32_t load_plugin(struct native_contents *native, sb_error *err)
 	return SB_OK;
 }
 
-static int32_t make_scratch(struct native_contents *native, sb_error *err)
+static int32_t scratch_in(struct native_contents *native, const char *dir, sb_error *err)
 {
-	const struct checkpoint_contents_config *config = &native->contents->config;
 	static _Atomic unsigned numbers;
 
-	if (asprintf(&native->scratch, "%s/" CHECKPOINT_TMP_PREFIX "read-%ld-%u",
-		     config->scratch_dir ? config->scratch_dir : checkpoint_store_dir(config->store), (long)getpid(),
+	free(TAKE(native->scratch));
+	if (asprintf(&native->scratch, "%s/" CHECKPOINT_TMP_PREFIX "read-%ld-%u", dir, (long)getpid(),
 		     atomic_fetch_add(&numbers, 1)) < 0) {
 		native->scratch = NULL;
 		return error_no_memory(err);
 	}
-	return io_mkdir_p(config->io, native->scratch, err);
+	return io_mkdir_new(native->contents->config.io, native->scratch, 0700, err);
+}
+
+static const char *temporary_dir(void)
+{
+	const char *dir = secure_getenv("TMPDIR");
+
+	return dir && *dir ? dir : "/tmp";
+}
+
+/* Beside the files, where links cost nothing; where nobody may write there, as in a backup that is mounted to be read, they are copied. */
+static int32_t make_scratch(struct native_contents *native, sb_error *err)
+{
+	const struct checkpoint_contents_config *config = &native->contents->config;
+	int32_t status = scratch_in(
+		native, config->scratch_dir ? config->scratch_dir : checkpoint_store_dir(config->store), err);
+
+	if (status == SB_OK || config->scratch_dir || (err->sys_errno != EROFS && err->sys_errno != EACCES))
+		return status;
+	return scratch_in(native, temporary_dir(), err);
 }
 
 int32_t native_contents_open(struct checkpoint_contents *contents, struct native_contents **ret_native, sb_error *err)

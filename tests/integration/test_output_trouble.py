@@ -186,5 +186,72 @@ class FullDisk(harness.Case):
         self.check_result("out")
 
 
+class ReadOnly(harness.Case):
+    """A file system that can only be read, which takes root to mount: permissions do not stop root."""
+
+    EVENTS = 2000
+
+    def setUp(self):
+        super().setUp()
+        self.write("in.ndjson", numbered_events(0, self.EVENTS, users=300))
+        self.oracle = Oracle(read_ndjson(self.path("in.ndjson")))
+        os.mkdir(self.path("disk"))
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "sbhost-test", self.path("disk")],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+        if done.returncode:
+            self.skipTest("a tmpfs cannot be mounted here: " + done.stderr.decode().strip())
+        self.addCleanup(subprocess.run, ["umount", "-l", self.path("disk")], check=False)
+
+    def remount(self, how):
+        subprocess.run(["mount", "-o", "remount," + how, self.path("disk")], check=True)
+
+    def places(self, disk):
+        """Where everything goes, what is named on the disk."""
+        where = {"--output": "out", "--checkpoint-dir": "checkpoints", "--state-dir": "state"}
+        return [word for option, name in where.items() for word in (option, "disk/" + name if option in disk else name)]
+
+    def check_refusal(self, backend, option, name):
+        args = ["--backend", backend, "--input", "in.ndjson", *self.places([option])]
+        directory = "disk/checkpoints" if option == "--checkpoint-dir" else "checkpoints"
+        self.sbhost(*args, "--max-events", "500", "--restore", "none")
+        before = {path: self.read(path) for path in self.checkpoints(directory)}
+        self.remount("ro")
+        try:
+            result = self.sbhost(*args, status=3)
+        finally:
+            self.remount("rw")
+        self.assertSays(result, "disk/" + name, os.strerror(errno.EROFS))
+        self.assertEqual({path: self.read(path) for path in self.checkpoints(directory)}, before)
+        self.sbhost(*args)
+        self.oracle.check_export(self.export("--checkpoint-dir", directory))
+        self.oracle.check_output(self.path("disk/out" if option == "--output" else "out"), ordered=True)
+
+    def test_each_place(self):
+        for backend in ("memory", "rocksdb"):
+            for option, name in (("--output", "out"), ("--checkpoint-dir", "checkpoints"), ("--state-dir", "state")):
+                if backend not in harness.backends():
+                    continue
+                with self.subTest(backend=backend, place=name):
+                    self.check_refusal(backend, option, name)
+                for left in ("out", "disk/out"):
+                    if os.path.exists(self.path(left)):
+                        os.unlink(self.path(left))
+
+    def test_checkpoints_can_be_looked_at(self):
+        for backend in harness.backends():
+            for mode in ("full", "incremental"):
+                with self.subTest(backend=backend, mode=mode):
+                    where = ["--checkpoint-dir", "disk/%s-%s" % (backend, mode)]
+                    self.sbhost("--backend", backend, "--input", "in.ndjson", "--output", "none", "--restore", "none",
+                                "--checkpoint-mode", mode, *where)
+                    self.remount("ro")
+                    try:
+                        self.oracle.check_export(self.export(*where))
+                        for command in ("list", "verify", "inspect"):
+                            self.sbhost("checkpoint", command, *where)
+                    finally:
+                        self.remount("rw")
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)
