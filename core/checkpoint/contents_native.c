@@ -177,8 +177,8 @@ static int32_t open_snapshot(struct native_contents *native, const char *name, s
 	TRY(put_files(native, err));
 	TRY(instance_open_backend(native->component, name, native->dir, SB_OPEN_READ_ONLY | SB_OPEN_FILES,
 				  &native->options, &env, &native->instance, err));
-	instance_expect(err);
-	status = native->component->backend.iter_open(native->instance->backend, &all, &native->iter, err);
+	status = CALL_PLUGIN(&native->instance->calls, "iter_open", err,
+			     native->component->backend.iter_open(native->instance->backend, &all, &native->iter, err));
 	if (status != SB_OK)
 		return instance_fault(native->instance, "iter_open", status, err);
 	native->at = native->count = 0;
@@ -193,9 +193,9 @@ static int32_t next_entry(struct native_contents *native, const sb_entry **ret_e
 	*ret_entry = NULL;
 	if (native->at == native->count) {
 		native->at = native->count = 0;
-		instance_expect(err);
-		status = native->component->backend.iter_next(native->iter, ENTRIES_PER_CALL, native->entries,
-							      &native->count, err);
+		status = CALL_PLUGIN(&native->instance->calls, "iter_next", err,
+				     native->component->backend.iter_next(native->iter, ENTRIES_PER_CALL,
+									  native->entries, &native->count, err));
 		if (status != SB_OK)
 			return instance_fault(native->instance, "iter_next", status, err);
 		if (native->count == 0)

@@ -110,8 +110,8 @@ static int32_t write_delta(struct checkpoint_writer *writer, const struct cut_ta
 
 		n = 0;
 		memset(ops, 0, sizeof(ops));
-		instance_expect(err);
-		status = delta->changes_next(task->changes, ENTRIES_PER_CALL, ops, &n, err);
+		status = CALL_PLUGIN(&task->backend->walks, "changes_next", err,
+				     delta->changes_next(task->changes, ENTRIES_PER_CALL, ops, &n, err));
 		if (status != SB_OK)
 			return instance_fault(task->backend, "changes_next", status, err);
 		TRY(write_changes(writer, task->backend, ops, n, cut_ms, err));
@@ -129,8 +129,9 @@ static int32_t write_iterated(struct checkpoint_writer *writer, const struct cut
 		int32_t status;
 
 		n = 0;
-		instance_expect(err);
-		status = task->backend->component->backend.iter_next(task->iter, ENTRIES_PER_CALL, entries, &n, err);
+		status = CALL_PLUGIN(
+			&task->backend->walks, "iter_next", err,
+			task->backend->component->backend.iter_next(task->iter, ENTRIES_PER_CALL, entries, &n, err));
 		if (status != SB_OK)
 			return instance_fault(task->backend, "iter_next", status, err);
 		TRY(write_entries(writer, task->backend, entries, n, cut_ms, err));

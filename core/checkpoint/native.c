@@ -31,8 +31,8 @@ static int32_t create(const struct coordinator_config *config, struct checkpoint
 
 	if (!dir)
 		return error_no_memory(err);
-	instance_expect(err);
-	status = component_files(backend->component)->create(backend->backend, dir, err);
+	status = CALL_PLUGIN(&backend->walks, "create", err,
+			     component_files(backend->component)->create(backend->backend, dir, err));
 	return status == SB_OK ? SB_OK : instance_fault(backend, "create", status, err);
 }
 

@@ -48,6 +48,12 @@ static void refuse_exit(int status, void *context)
 	free(has_ended);
 }
 
+/* Where no handler may run any more. */
+static void give_up(void)
+{
+	_exit(EXIT_RUN_FAILED);
+}
+
 static int run_guarded(struct run_options *options, sb_error *err)
 {
 	bool *has_ended = calloc(1, sizeof(*has_ended));
@@ -58,6 +64,7 @@ static int run_guarded(struct run_options *options, sb_error *err)
 		error_no_memory(err);
 		return EXIT_RUN_FAILED;
 	}
+	options->job.give_up = give_up;
 	status = exit_status_of(job_run(&options->job, err));
 	*has_ended = true;
 	return status;

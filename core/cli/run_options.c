@@ -37,6 +37,7 @@ enum option_key {
 	KEY_CHECKPOINT_MODE,
 	KEY_CHECKPOINT_COMPRESSION,
 	KEY_MAX_FAILED_CHECKPOINTS,
+	KEY_PLUGIN_TIMEOUT,
 	KEY_KEEP,
 	KEY_RESTORE,
 	KEY_RESTORE_VERIFY,
@@ -112,6 +113,8 @@ static const struct argp_option option_table[] = {
 	 "Give up, once plugins are loaded, all files and system calls that the job does not need; net leaves network "
 	 "connections to remote backends (default local)",
 	 0},
+	{"plugin-timeout", KEY_PLUGIN_TIMEOUT, "DURATION", 0,
+	 "End the process when a call of a plugin takes longer (default 0: it may take any time)", 0},
 	{"require-signed-manifest", KEY_MANIFEST, "FILE", 0,
 	 "Load no plugin that this list of SHA-256 sums, signed in FILE.sig, does not name", 0},
 	{"manifest-key", KEY_MANIFEST_KEY, "FILE", 0,
@@ -304,6 +307,8 @@ static int32_t parse_safety_option(int key, const char *value, struct run_option
 	int index;
 
 	switch (key) {
+	case KEY_PLUGIN_TIMEOUT:
+		return parse_duration(o, "plugin-timeout", value, &o->job.plugin_timeout_ms);
 	case KEY_SANDBOX:
 		TRY(parse_word(o, "sandbox", value ? value : sandboxes[0], sandboxes, "local or net", &index));
 		o->job.sandbox = index == 0 ? SANDBOX_LOCAL : SANDBOX_NET;

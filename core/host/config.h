@@ -57,6 +57,8 @@ struct job_config {
 	uint64_t max_events; /* 0: no limit */
 	uint64_t metrics_every;
 	enum sandbox_mode sandbox;
+	int64_t plugin_timeout_ms; /* 0: a plugin may take any time */
+	void (*give_up)(void); /* ends the process at once, as one that failed; with plugin_timeout_ms */
 	const char *manifest; /* of the plugins that may be loaded; NULL: all */
 	const char *manifest_key;
 	bool profile; /* tell at the end where the time went */

@@ -130,6 +130,7 @@ static int32_t open_pipeline(struct job *job, sb_error *err)
 		.codec = config->codec,
 		.keep = config->keep,
 		.profile = config->profile,
+		.watchdog = job->watchdog,
 		.full_checkpoints = config->full_checkpoints,
 		.backend_id = job->backend->id,
 		.backend_version = job->backend_plugin->version,
@@ -188,6 +189,7 @@ static int32_t run(struct job *job, sb_error *err)
 	notify_init(&job->notify, clock_monotonic_ns(job->config->clock)); /* the sandbox lets no socket be opened */
 	TRY(enter_sandbox(job, err));
 	TRY(init_tasks(job, err));
+	TRY(hang_watch(job, err));
 	TRY(start_from_newest_good(job, err));
 	TRY(restore_leave_newer(job, err));
 	job->refusal = JOB_BAD_CONFIG;
@@ -197,15 +199,18 @@ static int32_t run(struct job *job, sb_error *err)
 	job->checkpoint = NULL;
 	TRY(open_pipeline(job, err));
 	job->refusal = JOB_FAILED;
+	atomic_store(&job->running, job->pipeline);
 	TRY(pipeline_start(job->pipeline, err));
 	return control_run(job, err);
 }
 
 static void done(struct job *job)
 {
+	atomic_store(&job->running, NULL);
 	pipeline_close(job->pipeline);
 	checkpoint_reader_close(job->checkpoint);
 	state_dir_close_backends(job);
+	watchdog_stop(job->watchdog);
 	output_close(&job->output);
 	output_close(&job->dead_letters);
 	close_inputs(job);

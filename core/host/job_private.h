@@ -48,7 +48,12 @@ struct job {
 	struct manifest *manifest; /* NULL: every plugin may be loaded */
 	bool starts_empty; /* no checkpoint was restored */
 	struct pipeline *pipeline;
+	struct watchdog *watchdog; /* NULL: none */
+	_Atomic(const struct pipeline *) running; /* for the watchdog: whom to ask for the position */
 };
+
+/* hang.c: watches over the plugins' calls, when --plugin-timeout asks for it. */
+int32_t hang_watch(struct job *job, sb_error *err);
 
 /* check_paths.c: SB_ERR_CONFIG when one file or directory would be lost to another's sake. */
 int32_t check_paths(const struct job_config *config, sb_error *err);

@@ -185,8 +185,8 @@ static int32_t load_flush(struct instance *backend, struct load *load, sb_error 
 
 	if (load->count == 0)
 		return SB_OK;
-	instance_expect(err);
-	status = backend->component->backend.write_batch(backend->backend, load->count, load->ops, err);
+	status = CALL_PLUGIN(&backend->calls, "write_batch", err,
+			     backend->component->backend.write_batch(backend->backend, load->count, load->ops, err));
 	load->count = 0;
 	load->bytes = 0;
 	arena_reset(&load->arena);

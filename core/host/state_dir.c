@@ -139,6 +139,7 @@ static int32_t open_backend(struct job *job, uint32_t index, sb_error *err)
 		.clock = job->config->clock,
 		.horizon_ms = &task->horizon_ms,
 		.manifest = job->manifest,
+		.watchdog = job->watchdog,
 	};
 	char name[32];
 	int32_t status;

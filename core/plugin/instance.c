@@ -283,6 +283,7 @@ static int32_t count_instance(const struct component *component, sb_error *err)
 
 static void free_instance(struct instance *instance)
 {
+	watchdog_remove(instance->env.watchdog, instance);
 	atomic_fetch_sub(instance->component->open_instances, 1);
 	pthread_mutex_destroy(&instance->metrics_lock);
 	free(instance);
@@ -306,6 +307,7 @@ static int32_t new_instance(const struct component *component, const char *name,
 	init_table(&instance->host);
 	instance->host.context = instance;
 	pthread_mutex_init(&instance->metrics_lock, NULL);
+	watchdog_add(instance->env.watchdog, instance);
 	*ret_instance = instance;
 	return SB_OK;
 }
@@ -339,8 +341,7 @@ int32_t instance_open_backend(const struct component *component, const char *nam
 	config.instance = instance->name;
 	config.options = options ? options->values : NULL;
 	config.option_count = options ? options->count : 0;
-	instance_expect(err);
-	status = component->backend.open(&config, &instance->backend, err);
+	status = CALL_PLUGIN(&instance->calls, "open", err, component->backend.open(&config, &instance->backend, err));
 	return finish_open(instance, status, ret_instance, err);
 }
 
@@ -359,8 +360,8 @@ int32_t instance_open_operator(const struct component *component, const char *na
 	config.instance = instance->name;
 	config.options = options ? options->values : NULL;
 	config.option_count = options ? options->count : 0;
-	instance_expect(err);
-	status = component->operator.open(&config, &instance->operator, err);
+	status =
+		CALL_PLUGIN(&instance->calls, "open", err, component->operator.open(&config, &instance->operator, err));
 	return finish_open(instance, status, ret_instance, err);
 }
 
@@ -368,6 +369,7 @@ void instance_close(struct instance *instance)
 {
 	if (!instance)
 		return;
+	call_mark_enter(&instance->calls, "close");
 	if (instance->backend)
 		instance->component->backend.close(instance->backend);
 	if (instance->operator)

@@ -10,8 +10,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "plugin/call_mark.h"
 #include "plugin/options.h"
 #include "plugin/plugin.h"
+#include "plugin/watchdog.h"
 
 /* What the host provides to all of its instances; outlives them. */
 struct plugin_env {
@@ -19,6 +21,12 @@ struct plugin_env {
 	struct clock *clock;
 	_Atomic int64_t *horizon_ms; /* see sb_host.expiry_horizon_ms */
 	const struct manifest *manifest; /* for backends that it opens (sb.backend-open/1); NULL: all may be */
+	struct watchdog *watchdog; /* NULL: nobody looks for calls that hang */
+};
+
+/* What a watchdog saw of a mark when it last looked. */
+struct call_seen {
+	uint32_t turn, looks; /* looks: at this very call */
 };
 
 #define METRIC_NAME_BYTES 64
@@ -40,6 +48,11 @@ struct instance {
 	pthread_mutex_t metrics_lock; /* held to add an entry */
 	sb_backend *backend; /* kind SB_KIND_BACKEND */
 	sb_operator *operator; /* kind SB_KIND_OPERATOR */
+	struct call_mark calls; /* by the thread that the instance belongs to at the time */
+	struct call_mark walks; /* by the one that writes a checkpoint beside it */
+	/* The watchdog's. */
+	struct call_seen seen_calls, seen_walks;
+	struct instance *next_watched;
 };
 
 /* The table for the entry function, before any instance exists. */
@@ -64,6 +77,19 @@ static inline void instance_expect(sb_error *err)
 	err->flags = 0;
 	err->message[0] = 0;
 }
+
+/* The status of a plugin's function, called with err prepared and the mark set meanwhile. */
+#define CALL_PLUGIN(mark, name, err, call)                                                                             \
+	({                                                                                                             \
+		struct call_mark *mark_ = (mark);                                                                      \
+		int32_t answer_;                                                                                       \
+                                                                                                                       \
+		instance_expect(err);                                                                                  \
+		call_mark_enter(mark_, name);                                                                          \
+		answer_ = (call);                                                                                      \
+		call_mark_leave(mark_);                                                                                \
+		answer_;                                                                                               \
+	})
 
 /* A plugin that fails must say why and return a status that exists; what it did not say is said here: the name of the instance and call go
  * in front, an empty message or a positive status is replaced. Returns the status to go on with (never SB_OK). */

@@ -154,8 +154,8 @@ int32_t in_place_begin(struct keyed_state *ks, sb_error *err)
 	write_hold_wait(ks->config.hold); /* nothing but multi_get may be called meanwhile */
 	TRY(reserve(p, rows, err));
 	TRY(compose_keys(ks, err));
-	instance_expect(err);
-	status = p->ops->find(backend->backend, rows, p->keys, p->places, err);
+	status = CALL_PLUGIN(&backend->calls, "find", err,
+			     p->ops->find(backend->backend, rows, p->keys, p->places, err));
 	if (status != SB_OK)
 		return instance_fault(backend, "find", status, err);
 	p->count = rows;
@@ -173,8 +173,8 @@ int32_t in_place_end(struct keyed_state *ks, sb_error *err)
 	if (count == 0)
 		return SB_OK;
 	p->count = 0;
-	instance_expect(err);
-	status = p->ops->finish(backend->backend, count, p->keys, p->places, err);
+	status = CALL_PLUGIN(&backend->calls, "finish", err,
+			     p->ops->finish(backend->backend, count, p->keys, p->places, err));
 	return status == SB_OK ? SB_OK : instance_fault(backend, "finish", status, err);
 }
 
@@ -217,9 +217,9 @@ static __attribute__((noinline)) bool make_writable(struct keyed_state *ks, uint
 	sb_error err;
 	int32_t status;
 
-	instance_expect(&err);
-	status = p->ops->write(backend->backend, p->keys[place - p->places],
-			       ks->config.schema->states[state].value_size, place, &err);
+	status = CALL_PLUGIN(&backend->calls, "write", &err,
+			     p->ops->write(backend->backend, p->keys[place - p->places],
+					   ks->config.schema->states[state].value_size, place, &err));
 	if (status != SB_OK)
 		status = instance_fault(backend, "write", status, &err);
 	else if (!(place->flags & SB_PLACE_WRITABLE))

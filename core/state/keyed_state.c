@@ -187,8 +187,8 @@ int32_t keyed_state_fetch(struct keyed_state *ks, struct entry **entries, uint64
 	for (uint64_t i = 0; i < n; i++)
 		ks->miss_keys[i] = entry_key(entries[i]);
 	memset(ks->miss_pins, 0, n * sizeof(*ks->miss_pins));
-	instance_expect(err);
-	status = ks->ops->multi_get(backend->backend, n, ks->miss_keys, ks->miss_pins, err);
+	status = CALL_PLUGIN(&backend->calls, "multi_get", err,
+			     ks->ops->multi_get(backend->backend, n, ks->miss_keys, ks->miss_pins, err));
 	if (status != SB_OK)
 		return instance_fault(backend, "multi_get", status, err);
 	for (uint64_t i = 0; status == SB_OK && i < n; i++)

@@ -114,7 +114,8 @@ static int32_t walk(struct scan *scan, sb_iter *iter, sb_error *err)
 	uint64_t n;
 
 	do {
-		int32_t status = scan->ks->ops->iter_next(iter, SCAN_ENTRIES, entries, &n, err);
+		int32_t status = CALL_PLUGIN(&backend->calls, "iter_next", err,
+					     scan->ks->ops->iter_next(iter, SCAN_ENTRIES, entries, &n, err));
 
 		if (status != SB_OK)
 			return instance_fault(backend, "iter_next", status, err);
@@ -132,8 +133,8 @@ static int32_t run(struct scan *scan, sb_error *err)
 	sb_iter *iter;
 	int32_t status;
 
-	instance_expect(err);
-	status = scan->ks->ops->iter_open(backend->backend, &scan->bounds, &iter, err);
+	status = CALL_PLUGIN(&backend->calls, "iter_open", err,
+			     scan->ks->ops->iter_open(backend->backend, &scan->bounds, &iter, err));
 	if (status != SB_OK)
 		return instance_fault(backend, "iter_open", status, err);
 	status = walk(scan, iter, err);

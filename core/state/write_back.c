@@ -70,8 +70,8 @@ static int32_t write_entries(struct keyed_state *ks, uint64_t n, sb_error *err)
 	write_hold_wait(ks->config.hold);
 	for (uint64_t i = 0; i < n; i++)
 		ks->write_ops[i] = op_of(ks->writes[i].entry);
-	instance_expect(err);
-	status = ks->ops->write_batch(backend->backend, n, ks->write_ops, err);
+	status = CALL_PLUGIN(&backend->calls, "write_batch", err,
+			     ks->ops->write_batch(backend->backend, n, ks->write_ops, err));
 	if (status != SB_OK)
 		return instance_fault(backend, "write_batch", status, err);
 	for (uint64_t i = 0; i < n; i++)

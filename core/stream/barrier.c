@@ -250,8 +250,8 @@ static int32_t snapshot_operator(struct task *task, struct cut_task *part, sb_er
 	if (!ops->snapshot)
 		return SB_OK;
 	part->has_provider = true;
-	instance_expect(err);
-	status = ops->snapshot(task->operator->operator, & writer, err);
+	status = CALL_PLUGIN(&task->operator->calls, "snapshot", err,
+			     ops->snapshot(task->operator->operator, & writer, err));
 	return status == SB_OK ? SB_OK : instance_fault(task->operator, "snapshot", status, err);
 }
 
@@ -261,8 +261,9 @@ static int32_t open_iterator(struct task *task, struct cut_task *part, sb_error 
 	int32_t status;
 
 	part->mode = CUT_ENTRIES;
-	instance_expect(err);
-	status = task->backend->component->backend.iter_open(task->backend->backend, &all, &part->iter, err);
+	status = CALL_PLUGIN(
+		&task->backend->calls, "iter_open", err,
+		task->backend->component->backend.iter_open(task->backend->backend, &all, &part->iter, err));
 	if (status != SB_OK)
 		return instance_fault(task->backend, "iter_open", status, err);
 	return SB_OK;
@@ -277,8 +278,7 @@ static int32_t move_mark(struct task *task, const sb_delta_ops *delta, sb_error 
 		task->good_mark = task->mark;
 		delta->release(task->backend->backend, task->good_mark);
 	}
-	instance_expect(err);
-	status = delta->mark(task->backend->backend, &task->mark, err);
+	status = CALL_PLUGIN(&task->backend->calls, "mark", err, delta->mark(task->backend->backend, &task->mark, err));
 	return status == SB_OK ? SB_OK : instance_fault(task->backend, "mark", status, err);
 }
 
@@ -288,8 +288,8 @@ static int32_t open_changes(struct task *task, const sb_delta_ops *delta, struct
 	int32_t status;
 
 	part->mode = CUT_CHANGES;
-	instance_expect(err);
-	status = delta->changes_open(task->backend->backend, task->good_mark, &part->changes, err);
+	status = CALL_PLUGIN(&task->backend->calls, "changes_open", err,
+			     delta->changes_open(task->backend->backend, task->good_mark, &part->changes, err));
 	if (status == SB_ERR_NOT_FOUND) {
 		atomic_store(&task->pipeline->barrier.mark_lost, true);
 		return SB_OK;

@@ -58,6 +58,7 @@ struct pipeline_config {
 	enum checkpoint_codec codec;
 	uint64_t keep;
 	bool profile; /* watch where the time goes */
+	struct watchdog *watchdog; /* over calls of plugins; NULL: none */
 	bool full_checkpoints; /* even if the backend can do better */
 	const char *backend_id, *backend_version;
 	const char *operator_version;

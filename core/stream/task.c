@@ -112,7 +112,10 @@ static void init_api(struct task *task)
 static int32_t open_operator(struct task *task, const struct pipeline_task_config *part, sb_error *err)
 {
 	const struct pipeline_config *config = &task->pipeline->config;
-	const struct plugin_env env = {.log = config->log, .clock = config->clock, .horizon_ms = part->horizon_ms};
+	const struct plugin_env env = {.log = config->log,
+				       .clock = config->clock,
+				       .horizon_ms = part->horizon_ms,
+				       .watchdog = config->watchdog};
 	char name[32];
 	int32_t status;
 
@@ -121,9 +124,9 @@ static int32_t open_operator(struct task *task, const struct pipeline_task_confi
 				   err));
 	if (part->provider_count == 0 || !config->operator->operator.restore)
 		return SB_OK;
-	instance_expect(err);
-	status = config->operator->operator.restore(task->operator->operator, part->provider_count,
-						    part->provider_parts, err);
+	status = CALL_PLUGIN(&task->operator->calls, "restore", err,
+			     config->operator->operator.restore(task->operator->operator, part->provider_count,
+								part->provider_parts, err));
 	return status == SB_OK ? SB_OK : instance_fault(task->operator, "restore", status, err);
 }
 
@@ -172,9 +175,9 @@ static int32_t call_operator(struct task *task, const struct batch *batch, sb_er
 {
 	int32_t status;
 
-	instance_expect(err);
-	status =
-		task->operator->component->operator.process(task->operator->operator, batch->events, batch->count, err);
+	status = CALL_PLUGIN(&task->operator->calls, "process", err,
+			     task->operator->component->operator.process(task->operator->operator, batch->events,
+									 batch->count, err));
 	arena_reset(&task->scratch);
 	/* Our own failures first: the operator only passes their status on. */
 	TRY(keyed_state_failure(task->state, err));
@@ -207,9 +210,9 @@ static int32_t maintain(struct task *task, const struct batch *batch, sb_error *
 
 	if (!atomic_load(&task->pipeline->view_open) && batch->horizon_ms > atomic_load(task->horizon_ms))
 		atomic_store(task->horizon_ms, batch->horizon_ms);
-	instance_expect(err);
-	status = ops->maintain(task->backend->backend, batch->count ? MAINTAIN_PER_BATCH : MAINTAIN_WHEN_IDLE, &purged,
-			       err);
+	status = CALL_PLUGIN(&task->backend->calls, "maintain", err,
+			     ops->maintain(task->backend->backend,
+					   batch->count ? MAINTAIN_PER_BATCH : MAINTAIN_WHEN_IDLE, &purged, err));
 	if (status == SB_OK || status == SB_ERR_UNSUPPORTED)
 		return SB_OK;
 	return instance_fault(task->backend, "maintain", status, err);

@@ -70,6 +70,37 @@ class Jobs(harness.Case):
         zoo = os.path.join(harness.BUILD, "tests", "zoo", "libexiting.so")
         self.assertSays(self.sbhost("--backend", zoo, status=1), "a plugin ended the process", "status 0")
 
+    def check_hang(self, call, *more, said=None):
+        self.write("in.ndjson", harness.numbered_events(0, 60))
+        self.job("memory", "--max-events", "20", "--restore", "none")
+        before = {path: self.read(path) for path in self.checkpoints()}
+        done = self.sbhost("--backend", fixture("hostile_hangs"), "--input", "in.ndjson", "--output", "out", "--plugin-timeout",
+                           "200ms", "--log-format", "json", *more, status=1, env={"HOSTILE_HANG": call})
+        last = json.loads(done.err.splitlines()[-1])
+        self.assertEqual(last["call"], said or call)
+        self.assertEqual(last["plugin"], fixture("hostile_hangs"))
+        self.assertIn("the next start goes on from the last checkpoint", last["msg"])
+        self.assertEqual(last["instance"], "backend-0")
+        self.assertEqual({path: self.read(path) for path in self.checkpoints()}, before)
+        self.job("memory")
+        self.assertEqual(sum(p["value"]["total_purchases"] for p in self.profiles().values()), 60)
+        self.assertEqual(self.read("out").count(b"\n"), 60)
+        os.unlink(self.path("out"))
+        return last
+
+    def test_a_plugin_that_hangs_is_named(self):
+        self.check_hang("open")
+        self.assertEqual(self.check_hang("write_batch")["position"], -1, "while the state is restored nothing is read")
+
+    def test_a_plugin_that_hangs_in_the_middle_is_named_with_the_position(self):
+        last = self.check_hang("multi_get", "--cache-size", "0")
+        self.assertGreater(last["position"], 0)
+        self.check_hang("iter_next")
+
+    def test_a_call_that_comes_back_in_time_is_left_alone(self):
+        self.write("in.ndjson", harness.numbered_events(0, 5))
+        self.assertIn("Finished", self.job("memory", "--plugin-timeout", "1h").err)
+
     def test_what_a_plugin_leaves_behind_does_not_keep_the_job_from_ending(self):
         self.write("in.ndjson", harness.numbered_events(0, 5))
         self.assertIn("Finished", self.job(fixture("hostile_lingers")).err)
