@@ -97,6 +97,26 @@ class Jobs(harness.Case):
         self.assertGreater(last["position"], 0)
         self.check_hang("iter_next")
 
+    def operator(self, deed, *more):
+        self.write("in.ndjson", harness.numbered_events(0, 5))
+        done = self.sbhost("--operator", fixture("hostile_operator"), "--backend", "memory", "--input", "in.ndjson", "--output", "out",
+                           *more, status=1, env={"HOSTILE_OPERATOR": deed})
+        self.assertEqual(self.checkpoints(), [])
+        return done
+
+    def test_an_operator_stays_in_its_batch_and_its_states(self):
+        for cache in ("0", "1MiB"):
+            for deed, asked in (("outside", "state 0 of event 5"), ("far outside", "state 0 of event %d" % (2 ** 64 - 1)),
+                                ("no such state", "state %d of event 0" % (2 ** 32 - 1)), ("raw", "as a raw state")):
+                with self.subTest(deed=deed, cache=cache):
+                    done = self.operator(deed, "--cache-size", cache)
+                    self.assertSays(done, asked, "its batch has 5 events, and it declares 1 states")
+
+    def test_an_operator_that_hangs_is_named(self):
+        done = self.operator("hang", "--plugin-timeout", "200ms", "--log-format", "json")
+        last = json.loads(done.err.splitlines()[-1])
+        self.assertEqual((last["plugin"], last["call"]), (fixture("hostile_operator"), "process"))
+
     def test_a_call_that_comes_back_in_time_is_left_alone(self):
         self.write("in.ndjson", harness.numbered_events(0, 5))
         self.assertIn("Finished", self.job("memory", "--plugin-timeout", "1h").err)
