@@ -47,7 +47,9 @@ int32_t thaw_beside_work(struct task *task, sb_error *err)
 
 	thaw->credit_ns += (now_ns - thaw->since_ns) / WORK_PER_THAW;
 	thaw->since_ns = now_ns;
-	if (thaw->credit_ns < 0)
+	/* A full working set may have thawed the rest by itself. Then nothing is waited for, however long a write may have been
+	 * held up before: until the barrier has its part, what is new and dirty cannot leave, and the set grows. */
+	if (thaw->credit_ns < 0 && keyed_state_frozen(task->state))
 		return SB_OK;
 	if (thaw->spent_ns > 0)
 		slice = (uint64_t)((double)thaw->credit_ns * (double)thaw->entries / (double)thaw->spent_ns);
