@@ -35,8 +35,9 @@ static void log_backend_figures(struct task *task)
 	sb_error err = ERROR_INIT;
 	uint64_t count = 0;
 
-	instance_expect(&err);
-	if (task->backend->component->backend.stats(task->backend->backend, FIELDS_MAX, figures, &count, &err) != SB_OK)
+	if (CALL_PLUGIN(&task->backend->calls, "stats", &err,
+			task->backend->component->backend.stats(task->backend->backend, FIELDS_MAX, figures, &count,
+								&err)) != SB_OK)
 		return; /* a backend need not have any */
 	count = count < FIELDS_MAX ? count : FIELDS_MAX;
 	for (uint64_t i = 0; i < count; i++)

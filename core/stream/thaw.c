@@ -19,6 +19,12 @@ void thaw_begin(struct task *task, uint64_t generation)
 				   .since_ns = clock_monotonic_ns(task->pipeline->config.clock)};
 }
 
+static int32_t complete(struct task *task, sb_error *err)
+{
+	task->thaw.running = false;
+	return barrier_complete_part(task, err);
+}
+
 /* Returns how long it took, in *ret_ns. */
 static int32_t thaw_slice(struct task *task, uint64_t max, int64_t *ret_ns, sb_error *err)
 {
@@ -32,10 +38,7 @@ static int32_t thaw_slice(struct task *task, uint64_t max, int64_t *ret_ns, sb_e
 	*ret_ns = thaw->since_ns - begin_ns;
 	thaw->spent_ns += *ret_ns;
 	thaw->entries += before - keyed_state_frozen(task->state);
-	if (keyed_state_frozen(task->state))
-		return SB_OK;
-	thaw->running = false;
-	return barrier_complete_part(task, err);
+	return keyed_state_frozen(task->state) ? SB_OK : complete(task, err);
 }
 
 int32_t thaw_beside_work(struct task *task, sb_error *err)
@@ -49,7 +52,9 @@ int32_t thaw_beside_work(struct task *task, sb_error *err)
 	thaw->since_ns = now_ns;
 	/* A full working set may have thawed the rest by itself. Then nothing is waited for, however long a write may have been
 	 * held up before: until the barrier has its part, what is new and dirty cannot leave, and the set grows. */
-	if (thaw->credit_ns < 0 && keyed_state_frozen(task->state))
+	if (!keyed_state_frozen(task->state))
+		return complete(task, err);
+	if (thaw->credit_ns < 0)
 		return SB_OK;
 	if (thaw->spent_ns > 0)
 		slice = (uint64_t)((double)thaw->credit_ns * (double)thaw->entries / (double)thaw->spent_ns);

@@ -113,6 +113,16 @@ class OutputTrouble(harness.Case):
         self.check_whole()
 
 
+def mount_tmpfs(case, name, size):
+    """Skips the test where that cannot be done, which takes root."""
+    os.mkdir(case.path(name))
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=" + size, "sbhost-test", case.path(name)],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    if done.returncode:
+        case.skipTest("a tmpfs cannot be mounted here: " + done.stderr.decode().strip())
+    case.addCleanup(subprocess.run, ["umount", "-l", case.path(name)], check=False)
+
+
 class FullDisk(harness.Case):
     """On a tmpfs of its own, which takes root to mount."""
 
@@ -122,12 +132,7 @@ class FullDisk(harness.Case):
         super().setUp()
         self.write("in.ndjson", numbered_events(0, self.EVENTS, users=8000))
         self.oracle = Oracle(read_ndjson(self.path("in.ndjson")))
-        os.mkdir(self.path("small"))
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "sbhost-test", self.path("small")],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
-        if done.returncode:
-            self.skipTest("a small tmpfs cannot be mounted here: " + done.stderr.decode().strip())
-        self.addCleanup(subprocess.run, ["umount", "-l", self.path("small")], check=False)
+        mount_tmpfs(self, "small", "400k")
 
     def make_room(self):
         subprocess.run(["mount", "-o", "remount,size=64m", self.path("small")], check=True)
@@ -195,12 +200,7 @@ class ReadOnly(harness.Case):
         super().setUp()
         self.write("in.ndjson", numbered_events(0, self.EVENTS, users=300))
         self.oracle = Oracle(read_ndjson(self.path("in.ndjson")))
-        os.mkdir(self.path("disk"))
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "sbhost-test", self.path("disk")],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
-        if done.returncode:
-            self.skipTest("a tmpfs cannot be mounted here: " + done.stderr.decode().strip())
-        self.addCleanup(subprocess.run, ["umount", "-l", self.path("disk")], check=False)
+        mount_tmpfs(self, "disk", "64m")
 
     def remount(self, how):
         subprocess.run(["mount", "-o", "remount," + how, self.path("disk")], check=True)
