@@ -179,8 +179,8 @@ static int32_t counts(struct delta_contents *delta, const struct checkpoint_item
 	word = find(delta, key, hash_of(delta, key));
 	if (level + 1 == delta->level_count)
 		*ret_counts = !word->key;
-	else
-		*ret_counts = word->key && word->level == level && word->ordinal == delta->ordinals[level];
+	else /* ordinals begin with 1, so no item is the last word in an empty slot */
+		*ret_counts = word->level == level && word->ordinal == delta->ordinals[level];
 	return SB_OK;
 }
 

@@ -104,7 +104,7 @@ int32_t native_contents_open(struct checkpoint_contents *contents, struct native
 	*ret_native = native;
 	native->contents = contents;
 	atomic_init(&native->horizon_ms, INT64_MIN);
-	TRY(state_digest_init(&native->digest, meta_of(native), err));
+	state_digest_init(&native->digest, meta_of(native));
 	TRY(load_plugin(native, err));
 	return make_scratch(native, err);
 }

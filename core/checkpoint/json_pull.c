@@ -450,6 +450,11 @@ int32_t json_pull_plain_piece(struct json_pull *pull, sb_slice *ret_piece, sb_er
 	return SB_OK;
 }
 
+bool json_pull_is_named(const struct json_pull *pull, const char *name)
+{
+	return slice_equal_text(slice_of(pull->name, pull->name_len), name);
+}
+
 static const char *token_name(enum json_token token)
 {
 	static const char *const names[] = {"an object", "the end of an object",
@@ -481,7 +486,7 @@ int32_t json_read_member(struct json_pull *pull, const char *name, sb_error *err
 	TRY(json_pull_next(pull, &got, err));
 	if (got != JSON_MEMBER)
 		return json_pull_fail(pull, err, "%s where member \"%s\" should be", token_name(got), name);
-	if (!slice_equal_text(slice_of(pull->name, pull->name_len), name))
+	if (!json_pull_is_named(pull, name))
 		return json_pull_fail(pull, err, "member \"%.64s\" where \"%s\" should be", pull->name, name);
 	return SB_OK;
 }
@@ -567,7 +572,7 @@ static int32_t skip_value(struct json_pull *pull, sb_error *err)
 		TRY(json_pull_next(pull, &token, err));
 		if (token == JSON_STRING)
 			TRY(skip_string(pull, err));
-	} while (pull->depth > depth || token == JSON_MEMBER);
+	} while (pull->depth > depth);
 	return SB_OK;
 }
 

@@ -80,6 +80,9 @@ int32_t json_pull_plain_piece(struct json_pull *pull, sb_slice *ret_piece, sb_er
 int32_t json_pull_fail(const struct json_pull *pull, sb_error *err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Whether the member just met is called so, to the last byte: a NUL ends no name. */
+bool json_pull_is_named(const struct json_pull *pull, const char *name);
+
 /* The token that must come. */
 int32_t json_read(struct json_pull *pull, enum json_token token, sb_error *err);
 int32_t json_read_member(struct json_pull *pull, const char *name, sb_error *err);

@@ -151,13 +151,13 @@ static int32_t read_path(struct json_pull *pull, char **ret_path, const char *ne
 	TRY(json_read_text(pull, &text, CHECKPOINT_TEXT_MAX, err));
 	TRY(take_text(&text, ret_path, err));
 	TRY(json_read(pull, JSON_MEMBER, err));
-	if (strcmp(pull->name, "NameHex") == 0) {
+	if (json_pull_is_named(pull, "NameHex")) {
 		TRY(json_read_text(pull, &text, 2 * CHECKPOINT_TEXT_MAX, err));
 		TRY(parse_hex_path(pull, &text, &bytes, err));
 		TRY(take_text(&bytes, ret_path, err));
 		return json_read_member(pull, next, err);
 	}
-	if (strcmp(pull->name, next) != 0)
+	if (!json_pull_is_named(pull, next))
 		return json_pull_fail(pull, err, "member \"%.64s\" where \"%s\" should be", pull->name, next);
 	return SB_OK;
 }
@@ -224,7 +224,7 @@ static int32_t read_offsets(struct json_pull *pull, struct checkpoint_meta *meta
 		if (token == JSON_OBJECT_END)
 			return SB_OK;
 		snprintf(expected, sizeof(expected), "%" PRIu64, meta->partition_count);
-		if (strcmp(pull->name, expected) != 0)
+		if (!json_pull_is_named(pull, expected))
 			return json_pull_fail(pull, err, "offset \"%.64s\" where \"%s\" should be", pull->name,
 					      expected);
 		if (meta->partition_count == CHECKPOINT_NAMES_MAX)

@@ -5,6 +5,7 @@
  * the parts first spares copying them together. */
 #include "checkpoint/state_digest.h"
 
+#include <assert.h>
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,20 +15,17 @@
 #include "checkpoint/checkpoint_private.h"
 #include "state/composed_key.h"
 
-int32_t state_digest_init(struct state_digest *digest, const struct checkpoint_meta *meta, sb_error *err)
+void state_digest_init(struct state_digest *digest, const struct checkpoint_meta *meta)
 {
 	memset(digest, 0, sizeof(*digest));
 	digest->key_groups = meta->key_groups;
 	for (uint64_t i = 0; i < meta->schema.count; i++) {
 		const struct schema_state *state = &meta->schema.states[i];
 
-		if (state->id >= SCHEMA_STATES_MAX || digest->states[state->id])
-			return error_set(err, SB_ERR_INVALID, "state %s has an id that is taken or above %u: %u",
-					 state->name, SCHEMA_STATES_MAX - 1, state->id);
+		assert(state->id < SCHEMA_STATES_MAX && !digest->states[state->id]);
 		digest->states[state->id] = state;
 		digest->names[state->id] = hash128_of(slice_of_text(state->name));
 	}
-	return SB_OK;
 }
 
 void state_digest_done(struct state_digest *digest)

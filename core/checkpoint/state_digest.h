@@ -23,8 +23,8 @@ struct snapshot_entry {
 	bool deleted; /* among changes */
 };
 
-/* Borrows meta's schema. */
-int32_t state_digest_init(struct state_digest *digest, const struct checkpoint_meta *meta, sb_error *err);
+/* Borrows meta's schema, which schema_check has found right. */
+void state_digest_init(struct state_digest *digest, const struct checkpoint_meta *meta);
 void state_digest_done(struct state_digest *digest);
 /* Checks the entry against schema and key groups; SB_ERR_CORRUPT and a sentence without subject when it does not fit. */
 int32_t state_digest_check(struct state_digest *digest, const struct snapshot_entry *entry, sb_error *err);

@@ -515,7 +515,7 @@ static int32_t inspect(struct tool *tool, struct checkpoint_store *store, struct
 	census.groups = calloc(source->meta->key_groups, sizeof(*census.groups));
 	if (!path || !census.groups)
 		return error_no_memory(err);
-	TRY(state_digest_init(&census.digest, source->meta, err));
+	state_digest_init(&census.digest, source->meta);
 	TRY(io_lstat(&tool->io, path, &st, &exists, err));
 	entry_rows_init(&census.rows, &source->meta->schema, true, "  ");
 	if (tool->json)

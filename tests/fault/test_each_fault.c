@@ -1,6 +1,6 @@
 /* Steps of the host that are quick enough to fail each of their allocations, and each of their calls on files, at every run: writing, reading, restoring and
  * collecting checkpoints, loading, listing and describing plugins, manifests, options, decoders. Whole jobs, of which a run tries some only, are in
- * test_job_faults.c. A step that fails says why, leaks nothing, and the same step goes well right after it. */
+ * test_job_faults.c. */
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <errno.h>
@@ -18,15 +18,12 @@
 #include "base/hash.h"
 #include "base/slice.h"
 #include "fault/checkpoint_fixture.h"
-#include "fault/failing_io.h"
-#include "fault/fault_job.h"
-#include "fault/starve.h"
+#include "fault/fault_step.h"
 #include "plugin/options.h"
 #include "plugin/plugin.h"
 #include "stream/decode.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-#define CALLS_MAX 20000
 #define MEMORY_BACKEND SB_PLUGIN_DIR "/libmemory_backend.so"
 
 struct ground {
@@ -270,11 +267,7 @@ static int32_t decode_json(struct io *io, sb_error *err)
 	return decode_with(&config, NULL, "{\"us\\u0065r\":\"\\u00e4\",\"amount\":1.5}", err);
 }
 
-static const struct step {
-	const char *name;
-	int32_t (*run)(struct io *io, sb_error *err);
-	bool files; /* touches some */
-} steps[] = {
+static const struct fault_step steps[] = {
 	{"write a checkpoint", write_checkpoint, true},
 	{"read a checkpoint", read_checkpoint, true},
 	{"choose a checkpoint", choose_checkpoint, true},
@@ -348,74 +341,20 @@ static void tear_down(void)
 
 TestSuite(each_fault, .init = set_up, .fini = tear_down);
 
-static void expect_well(const struct step *step, uint64_t nth)
-{
-	sb_error err = ERROR_INIT;
-	struct io io;
-
-	io_init_system(&io);
-	cr_assert_eq(step->run(&io, &err), SB_OK, "%s, after failure %llu: %s", step->name, (unsigned long long)nth,
-		     err.message);
-	cr_assert(!fault_has_leaks(), "%s leaks after failure %llu", step->name, (unsigned long long)nth);
-}
-
-static void starve_step(const struct step *step, bool sticky)
-{
-	uint64_t nth;
-	struct io io;
-
-	io_init_system(&io);
-	for (nth = 1; nth < CALLS_MAX; nth++) {
-		sb_error err = ERROR_INIT;
-		int32_t status;
-
-		starve_arm(nth, sticky);
-		status = step->run(&io, &err);
-		starve_disarm();
-		cr_assert(status == SB_OK || (starve_hit() && err.message[0]), "%s, allocation %llu: %d %s", step->name,
-			  (unsigned long long)nth, status, err.message);
-		if (!starve_hit())
-			break;
-	}
-	cr_assert(nth < CALLS_MAX, "%s", step->name);
-	expect_well(step, nth);
-}
-
-static void fail_step(const struct step *step, int failure)
-{
-	struct failing_io failing;
-	uint64_t nth;
-
-	failing_io_init(&failing);
-	for (nth = 1; nth < CALLS_MAX; nth++) {
-		sb_error err = ERROR_INIT;
-		int32_t status;
-
-		failing_io_arm(&failing, nth, failure);
-		status = step->run(&failing.io, &err);
-		cr_assert(status == SB_OK || (failing.hit && strlen(err.message) > 20), "%s, call %llu (%s): %d %s",
-			  step->name, (unsigned long long)nth, failing_io_call_name(failing.hit_call), status,
-			  err.message);
-		if (!failing.hit)
-			break;
-	}
-	cr_assert(nth > 1 && nth < CALLS_MAX, "%s", step->name);
-	expect_well(step, nth);
-}
-
 Test(each_fault, an_allocation_that_fails_is_an_error_that_passes)
 {
-	for (size_t i = 0; i < LENGTH(steps); i++) {
-		starve_step(&steps[i], false);
-		starve_step(&steps[i], true);
-	}
+	sb_error err = ERROR_INIT;
+
+	for (size_t i = 0; i < LENGTH(steps); i++)
+		cr_assert_eq(fault_step_starve(&steps[i], &err), SB_OK, "%s", err.message);
 }
 
 Test(each_fault, a_call_that_fails_is_an_error_that_passes)
 {
 	static const int failures[] = {EIO, ENOENT};
+	sb_error err = ERROR_INIT;
 
 	for (size_t i = 0; i < LENGTH(steps); i++)
 		for (size_t f = 0; steps[i].files && f < LENGTH(failures); f++)
-			fail_step(&steps[i], failures[f]);
+			cr_assert_eq(fault_step_fail(&steps[i], failures[f], &err), SB_OK, "%s", err.message);
 }
