@@ -48,6 +48,9 @@ class Server:
             connection.sendall(command.encode() + b"\r\n")
             return connection.recv(65536).decode("utf-8", "replace")
 
+    def keys(self):
+        return int(self.ask("DBSIZE").lstrip(":"))
+
     def kill(self):
         if self.process:
             self.process.send_signal(signal.SIGKILL)
