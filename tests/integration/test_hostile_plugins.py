@@ -8,6 +8,9 @@ sys.dont_write_bytecode = True
 import json
 import os
 import random
+import shutil
+import signal
+import threading
 import unittest
 
 import harness
@@ -51,9 +54,73 @@ class Files(harness.Case):
         self.assertTrue(refused, "seed %d" % SEED)
 
 
+class Exchanged(harness.Case):
+    """Plugins that somebody exchanges while they are looked at: what was vetted is what is loaded, or nothing is."""
+
+    ROUNDS = 60
+
+    def setUp(self):
+        super().setUp()
+        self.stop = threading.Event()
+
+    def exchanging(self, exchange):
+        """Until the end of the test, as fast as it goes."""
+        def run():
+            while not self.stop.is_set():
+                exchange()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(self.stop.set)
+
+    def described(self, path):
+        """The component's identity, or None when the file was refused."""
+        done = self.sbhost("plugin", "info", "--json", path, status=None)
+        if done.status == 0:
+            return json.loads(done.out)["components"][0]["id"]
+        self.assertGreater(done.status, 0, str(done))
+        self.assertRegex(done.err, "chmod go-w|exchanged|changed|replaced|vanished|try again")
+        return None
+
+    def test_a_link_that_leads_to_an_untrusted_file_every_other_moment(self):
+        os.mkdir(self.path("open"))
+        shutil.copy(fixture("good_newer"), self.path("open", "evil.so"))
+        os.chmod(self.path("open"), 0o777)
+        trusted = self.described(fixture("good_backend"))
+        targets = [self.path("open", "evil.so"), fixture("good_backend")]
+
+        def turn():
+            targets.reverse()
+            os.symlink(targets[0], self.path("next"))
+            os.rename(self.path("next"), self.path("link.so"))
+
+        turn()
+        self.exchanging(turn)
+        seen = {self.described(self.path("link.so")) for _ in range(self.ROUNDS)}
+        self.assertLessEqual(seen, {trusted, None})
+        self.assertIn(trusted, seen)
+
+    def test_a_file_that_is_replaced_every_other_moment(self):
+        names = [fixture("good_backend"), fixture("counting_operator")]
+        whole = {self.described(name) for name in names}
+        self.assertEqual(len(whole), 2)
+
+        def turn():
+            names.reverse()
+            shutil.copy(names[0], self.path("next.so"))
+            os.rename(self.path("next.so"), self.path("plugin.so"))
+
+        turn()
+        self.exchanging(turn)
+        seen = {self.described(self.path("plugin.so")) for _ in range(self.ROUNDS)}
+        self.assertLessEqual(seen, whole | {None})
+        self.assertTrue(seen & whole)
+
+
 class Jobs(harness.Case):
-    def job(self, backend, *more, status=0):
-        return self.sbhost("--backend", backend, "--input", "in.ndjson", "--output", "out", *more, status=status)
+    def job(self, backend, *more, status=0, **how):
+        return self.sbhost("--backend", backend, "--input", "in.ndjson", "--output", "out", *more, status=status, **how)
 
     def test_a_plugin_that_ends_the_process_does_not_end_it_well(self):
         self.write("in.ndjson", harness.numbered_events(0, 60))
@@ -65,6 +132,20 @@ class Jobs(harness.Case):
         self.job("memory")
         self.assertEqual(sum(p["value"]["total_purchases"] for p in self.profiles().values()), 60)
         self.assertEqual(self.read("out").count(b"\n"), 60)
+
+    def test_a_plugin_that_crashes_takes_nothing_along_that_was_durable(self):
+        """A bad address, abort, and an exception that nobody catches, which ends in abort."""
+        for how, number in (("fault", signal.SIGSEGV), ("abort", signal.SIGABRT), ("throw", signal.SIGABRT)):
+            with self.subTest(how=how):
+                self.write("in.ndjson", harness.numbered_events(0, 60))
+                self.job("memory", "--max-events", "20", "--restore", "none")
+                before = {path: self.read(path) for path in self.checkpoints()}
+                self.job(fixture("hostile_crashes"), status=-number, env={"HOSTILE_CRASH": how})
+                self.assertEqual({path: self.read(path) for path in self.checkpoints()}, before)
+                self.job("memory")
+                self.assertEqual(sum(p["value"]["total_purchases"] for p in self.profiles().values()), 60)
+                self.assertEqual(self.read("out").count(b"\n"), 60)
+                os.unlink(self.path("out"))
 
     def test_a_plugin_that_ends_the_process_when_it_is_opened(self):
         zoo = os.path.join(harness.BUILD, "tests", "zoo", "libexiting.so")

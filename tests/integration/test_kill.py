@@ -19,8 +19,8 @@ import harness
 from harness import CDNOW_OPTIONS, needs_rocksdb
 from oracle import Oracle, read_blank_separated
 
-EVENTS = 250000
-KILLS = 12
+EVENTS = 150000
+KILLS = 8
 SEED = int(os.environ.get("SBHOST_KILL_SEED") or 20241109)
 TEMPORARY = None
 INPUT = None

@@ -14,7 +14,7 @@ import redis_server
 from harness import CDNOW_OPTIONS, events
 from oracle import Oracle, read_blank_separated
 
-EVENTS = 120000
+EVENTS = 60000
 SEED = 20241125
 START_MS = 1700000000123
 HOUR_MS = 3600000
