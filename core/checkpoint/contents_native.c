@@ -114,7 +114,7 @@ static void close_snapshot(struct native_contents *native)
 	sb_error ignored = ERROR_INIT;
 
 	if (native->iter)
-		native->component->backend.iter_close(native->iter);
+		MARK_CALL(&native->instance->calls, "iter_close", native->component->backend.iter_close(native->iter));
 	native->iter = NULL;
 	instance_close(TAKE(native->instance));
 	if (native->dir)

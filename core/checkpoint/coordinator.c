@@ -32,10 +32,12 @@ static void close_iterators(struct checkpoint_cut *cut)
 		struct cut_task *task = &cut->tasks[i];
 
 		if (task->iter)
-			task->backend->component->backend.iter_close(task->iter);
+			MARK_CALL(&task->backend->walks, "iter_close",
+				  task->backend->component->backend.iter_close(task->iter));
 		task->iter = NULL;
 		if (task->changes)
-			component_delta(task->backend->component)->changes_close(task->changes);
+			MARK_CALL(&task->backend->walks, "changes_close",
+				  component_delta(task->backend->component)->changes_close(task->changes));
 		task->changes = NULL;
 	}
 }

@@ -78,16 +78,23 @@ static inline void instance_expect(sb_error *err)
 	err->message[0] = 0;
 }
 
+/* A plugin's function, called with the mark set meanwhile; for those that cannot fail. */
+#define MARK_CALL(mark, name, call)                                                                                    \
+	do {                                                                                                           \
+		struct call_mark *mark_ = (mark);                                                                      \
+                                                                                                                       \
+		call_mark_enter(mark_, name);                                                                          \
+		call;                                                                                                  \
+		call_mark_leave(mark_);                                                                                \
+	} while (0)
+
 /* The status of a plugin's function, called with err prepared and the mark set meanwhile. */
 #define CALL_PLUGIN(mark, name, err, call)                                                                             \
 	({                                                                                                             \
-		struct call_mark *mark_ = (mark);                                                                      \
 		int32_t answer_;                                                                                       \
                                                                                                                        \
 		instance_expect(err);                                                                                  \
-		call_mark_enter(mark_, name);                                                                          \
-		answer_ = (call);                                                                                      \
-		call_mark_leave(mark_);                                                                                \
+		MARK_CALL(mark, name, answer_ = (call));                                                               \
 		answer_;                                                                                               \
 	})
 

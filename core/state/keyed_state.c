@@ -193,7 +193,7 @@ int32_t keyed_state_fetch(struct keyed_state *ks, struct entry **entries, uint64
 		return instance_fault(backend, "multi_get", status, err);
 	for (uint64_t i = 0; status == SB_OK && i < n; i++)
 		status = take_answer(ks, entries[i], &ks->miss_pins[i], err);
-	ks->ops->unpin(backend->backend, n, ks->miss_pins);
+	MARK_CALL(&backend->calls, "unpin", ks->ops->unpin(backend->backend, n, ks->miss_pins));
 	return status;
 }
 

@@ -138,7 +138,7 @@ static int32_t run(struct scan *scan, sb_error *err)
 	if (status != SB_OK)
 		return instance_fault(backend, "iter_open", status, err);
 	status = walk(scan, iter, err);
-	scan->ks->ops->iter_close(iter);
+	MARK_CALL(&backend->calls, "iter_close", scan->ks->ops->iter_close(iter));
 	return status;
 }
 

@@ -276,7 +276,7 @@ static int32_t move_mark(struct task *task, const sb_delta_ops *delta, sb_error 
 
 	if (task->pipeline->barrier.last_succeeded && task->mark) {
 		task->good_mark = task->mark;
-		delta->release(task->backend->backend, task->good_mark);
+		MARK_CALL(&task->backend->calls, "release", delta->release(task->backend->backend, task->good_mark));
 	}
 	status = CALL_PLUGIN(&task->backend->calls, "mark", err, delta->mark(task->backend->backend, &task->mark, err));
 	return status == SB_OK ? SB_OK : instance_fault(task->backend, "mark", status, err);
@@ -332,7 +332,8 @@ static int32_t fall_back_to_full(struct pipeline *p, struct checkpoint_cut *cut,
 		struct cut_task *part = &cut->tasks[i];
 
 		if (part->changes)
-			component_delta(part->backend->component)->changes_close(TAKE(part->changes));
+			MARK_CALL(&part->backend->walks, "changes_close",
+				  component_delta(part->backend->component)->changes_close(TAKE(part->changes)));
 		part->mode = CUT_ENTRIES;
 		if (!part->iter)
 			TRY(open_iterator(&p->tasks[i], part, err));

@@ -177,6 +177,8 @@ class Jobs(harness.Case):
         last = self.check_hang("multi_get", "--cache-size", "0")
         self.assertGreater(last["position"], 0)
         self.check_hang("iter_next")
+        self.check_hang("iter_close")
+        self.check_hang("unpin", "--cache-size", "0")
 
     def operator(self, deed, *more):
         self.write("in.ndjson", harness.numbered_events(0, 5))
