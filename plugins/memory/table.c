@@ -30,17 +30,6 @@
  * the calls, if it sees them; this makes it keep them. It is worth a factor of four in filling. */
 #define PREFETCHES() __asm__ volatile("")
 
-struct block {
-	uint32_t count;
-	uint32_t pending; /* insertions that table_reserve() has counted */
-	uint32_t depth;
-	uint32_t kind;
-	uint32_t chunk_count;
-	_Alignas(64) struct chunk chunks[];
-};
-
-_Static_assert(sizeof(struct block) == 64, "the head takes the place of one chunk");
-
 /* --- from hash to chunk --- */
 
 /* The bent upper half of the hash; see table.h. Monotonic, so the directory's

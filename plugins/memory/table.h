@@ -38,7 +38,16 @@
 #define TABLE_GROUP 64u
 #define LOOKUP_GROUP 16u
 
-struct block;
+struct block {
+	uint32_t count;
+	uint32_t pending; /* insertions that table_reserve() has counted */
+	uint32_t depth;
+	uint32_t kind;
+	uint32_t chunk_count;
+	_Alignas(64) struct chunk chunks[];
+};
+
+_Static_assert(sizeof(struct block) == 64, "the head takes the place of one chunk");
 
 struct table {
 	const struct arena *arena; /* to read keys when a block grows */
