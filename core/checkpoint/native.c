@@ -118,8 +118,7 @@ int32_t native_write(const struct coordinator_config *config, struct checkpoint_
 {
 	int32_t status = create_all(config, cut, &result->error);
 
-	if (!cut->writes_released)
-		config->release_writes(config->context);
+	config->release_writes(config->context);
 	cut->writes_released = true;
 	TRY(status);
 	shared_begin(&config->store->shared);

@@ -11,10 +11,10 @@ struct checkpoint_watch {
 	void *context;
 };
 
-/* NULL, or one without a function: nobody does. */
+/* NULL: nobody does. */
 static inline void watch_checked(const struct checkpoint_watch *watch, uint64_t bytes)
 {
-	if (watch && watch->checked)
+	if (watch)
 		watch->checked(watch->context, bytes);
 }
 

@@ -67,9 +67,10 @@ void checkpoint_writer_abort(struct checkpoint_writer *writer)
 	writer_free(writer);
 }
 
+/* The first failure: behind it nothing is tried any more. */
 static int32_t remember(struct checkpoint_writer *writer, int32_t status, const sb_error *err)
 {
-	if (status != SB_OK && writer->failure.code == SB_OK)
+	if (status != SB_OK)
 		writer->failure = *err;
 	return status;
 }

@@ -33,6 +33,48 @@ void scratch_remove(const char *path)
 	io_remove_tree(&io, path, &err);
 }
 
+static void must(int32_t status, const sb_error *err)
+{
+	if (status == SB_OK)
+		return;
+	fprintf(stderr, "checkpoint fixture: %s\n", err->message);
+	abort();
+}
+
+static void copy_file(const char *from, const char *to)
+{
+	size_t len;
+	AUTO(free_memory) uint8_t *bytes = file_read(from, &len);
+
+	file_write(to, bytes, len);
+}
+
+void scratch_copy(const char *from, const char *to)
+{
+	AUTO(buffer_done) struct buffer names = BUFFER_INIT;
+	sb_error err = ERROR_INIT;
+	uint64_t count;
+	struct io io;
+
+	io_init_system(&io);
+	must(io_mkdir_p(&io, to, &err), &err);
+	must(io_list(&io, from, &names, &count, &err), &err);
+	for (size_t i = 0; i < names.len; i += strlen((char *)names.data + i) + 1) {
+		const char *name = (char *)names.data + i;
+		char source[512], target[512];
+		struct stat st;
+		bool exists;
+
+		snprintf(source, sizeof(source), "%s/%s", from, name);
+		snprintf(target, sizeof(target), "%s/%s", to, name);
+		must(io_lstat(&io, source, &st, &exists, &err), &err);
+		if (S_ISDIR(st.st_mode))
+			scratch_copy(source, target);
+		else
+			copy_file(source, target);
+	}
+}
+
 static uint64_t mix(uint64_t a, uint64_t b)
 {
 	uint64_t parts[2] = {a, b};

@@ -13,6 +13,8 @@
 /* mkdtemp under TMPDIR; removed with all in it by scratch_remove. */
 void scratch_make(char path[128]);
 void scratch_remove(const char *path);
+/* A directory with all in it, to one that may not be there yet. */
+void scratch_copy(const char *from, const char *to);
 
 /* Writes nothing. */
 extern const struct log silent_log;

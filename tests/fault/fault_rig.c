@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
@@ -173,44 +172,12 @@ void fault_rig_done(struct fault_rig *rig)
 	fault_input_done(&rig->stream);
 }
 
-static void copy_tree(struct io *io, const char *from, const char *to)
-{
-	AUTO(buffer_done) struct buffer names = BUFFER_INIT;
-	sb_error err = ERROR_INIT;
-	uint64_t count;
-
-	make_directory(to);
-	must(io_list(io, from, &names, &count, &err), &err);
-	for (size_t i = 0; i < names.len; i += strlen((char *)names.data + i) + 1) {
-		const char *name = (char *)names.data + i;
-		char source[512], target[512];
-		struct stat st;
-		bool exists;
-
-		snprintf(source, sizeof(source), "%s/%s", from, name);
-		snprintf(target, sizeof(target), "%s/%s", to, name);
-		must(io_lstat(io, source, &st, &exists, &err), &err);
-		if (S_ISDIR(st.st_mode)) {
-			copy_tree(io, source, target);
-		} else {
-			size_t len;
-			AUTO(free_memory) uint8_t *bytes = file_read(source, &len);
-
-			file_write(target, bytes, len);
-		}
-	}
-}
-
 void fault_rig_reset(struct fault_rig *rig, bool fresh)
 {
-	struct io io;
-
-	io_init_system(&io);
 	scratch_remove(rig->run);
-	if (fresh) {
+	if (fresh)
 		make_directory(rig->run);
-	} else {
-		copy_tree(&io, rig->ground, rig->run);
-	}
+	else
+		scratch_copy(rig->ground, rig->run);
 	write_input(rig, rig->run, FILE_RECORDS);
 }

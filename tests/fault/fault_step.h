@@ -17,4 +17,8 @@ int32_t fault_step_starve(const struct fault_step *step, sb_error *err);
 /* Each call on files, with that errno. */
 int32_t fault_step_fail(const struct fault_step *step, int sys_errno, sb_error *err);
 
+/* For a step that changes its ground: prepare makes that anew before each attempt, and what a failure leaves of it is good for the step again. */
+int32_t fault_step_starve_on(const struct fault_step *step, void (*prepare)(void), sb_error *err);
+int32_t fault_step_fail_on(const struct fault_step *step, void (*prepare)(void), int sys_errno, sb_error *err);
+
 #endif

@@ -1,0 +1,456 @@
+/* The writer of checkpoints where it fails: what it refuses, a disk that is full at each place where it writes, frames that fail on the
+ * second thread, and a name that is taken back. Each time the first failure is what the commit says, and nothing is left. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/slice.h"
+#include "checkpoint/checkpoint_private.h"
+#include "checkpoint/frame.h"
+#include "checkpoint/names.h"
+#include "fault/checkpoint_fixture.h"
+#include "fault/failing_io.h"
+#include "state/composed_key.h"
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#define NOTES 700u /* the fixture's raw state */
+#define SINK_BYTES (1u << 20) /* what the file sink gathers for a write */
+#define SINK_ROOM (48u << 10) /* what the envelope wants to be left for its next step */
+
+static struct io io;
+static char dir[128];
+static struct fixture fixture;
+
+static void set_up(void)
+{
+	io_init_system(&io);
+	scratch_make(dir);
+	fixture_init(&fixture, 1, 1, 0);
+}
+
+static void tear_down(void)
+{
+	fixture_done(&fixture);
+	scratch_remove(dir);
+}
+
+TestSuite(checkpoint_writer, .init = set_up, .fini = tear_down);
+
+static struct checkpoint_writer *begin(struct io *with)
+{
+	struct checkpoint_writer *writer;
+	sb_error err = ERROR_INIT;
+
+	cr_assert_eq(checkpoint_writer_begin(with, dir, &fixture.meta, CODEC_NONE, &writer, &err), SB_OK, "%s",
+		     err.message);
+	return writer;
+}
+
+static int32_t commit(struct checkpoint_writer *writer, sb_error *err)
+{
+	struct checkpoint_totals totals;
+	int64_t file_bytes;
+
+	return checkpoint_writer_commit(writer, &totals, &file_bytes, err);
+}
+
+/* --- what it refuses -------------------------------------------------------------------- */
+
+static void expect_no_beginning(int32_t status, const char *sentence)
+{
+	struct checkpoint_writer *writer = NULL;
+	sb_error err = ERROR_INIT;
+
+	cr_assert_eq(checkpoint_writer_begin(&io, dir, &fixture.meta, CODEC_NONE, &writer, &err), status);
+	cr_assert(strstr(err.message, sentence), "%s", err.message);
+	cr_assert_null(writer);
+	cr_assert_eq(count_names(dir, ".json"), 0);
+}
+
+Test(checkpoint_writer, an_id_that_is_none_is_refused)
+{
+	strcpy(fixture.meta.id, "checkpoint-");
+	expect_no_beginning(SB_ERR_INVALID, "checkpoint- is no checkpoint id");
+	strcpy(fixture.meta.id, "../checkpoint-1");
+	expect_no_beginning(SB_ERR_INVALID, "is no checkpoint id");
+	strcpy(fixture.meta.id, "checkpoint-1x");
+	expect_no_beginning(SB_ERR_INVALID, "is no checkpoint id");
+}
+
+/* It may be another writer's. */
+Test(checkpoint_writer, a_temporary_that_is_there_stays)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/checkpoint-1.json.tmp", dir);
+	file_write(path, "", 0);
+	expect_no_beginning(SB_ERR_IO, "checkpoint-1.json.tmp");
+	cr_assert_eq(count_names(dir, ".tmp"), 1);
+}
+
+Test(checkpoint_writer, names_of_parts_are_checked)
+{
+	static const char *const wrong[] = {"", "a/b", "a b",
+					    "12345678901234567890123456789012345678901234567890123456789012345"};
+	struct name_set full = {.count = CHECKPOINT_NAMES_MAX};
+	sb_error err = ERROR_INIT;
+
+	for (size_t i = 0; i < LENGTH(wrong); i++) {
+		struct checkpoint_writer *writer = begin(&io);
+
+		cr_assert_eq(checkpoint_writer_provider(writer, wrong[i], (sb_slice){0}, &err), SB_ERR_CORRUPT);
+		cr_assert(strstr(err.message, "is no name of a snapshot"), "%s", err.message);
+		checkpoint_writer_abort(writer);
+	}
+	cr_assert_eq(name_set_add(&full, "one-more", &err), SB_ERR_CORRUPT);
+	cr_assert(strstr(err.message, "more than 65536 snapshots"), "%s", err.message);
+}
+
+Test(checkpoint_writer, what_an_operator_keeps_has_a_bound)
+{
+	AUTO(free_memory) uint8_t *bytes = calloc(1, CHECKPOINT_PROVIDER_MAX + 1);
+	struct checkpoint_writer *writer = begin(&io);
+	sb_error err = ERROR_INIT;
+
+	cr_assert_eq(
+		checkpoint_writer_provider(writer, "operator-0", slice_of(bytes, CHECKPOINT_PROVIDER_MAX + 1), &err),
+		SB_ERR_NO_SPACE);
+	cr_assert(strstr(err.message, "operator-0 has 16777217 bytes, at most 16777216"), "%s", err.message);
+	checkpoint_writer_abort(writer);
+	cr_assert_eq(count_names(dir, ".tmp"), 0);
+	checkpoint_writer_abort(NULL);
+}
+
+/* A caller that lost it on the way commits nothing. */
+Test(checkpoint_writer, the_first_failure_is_what_every_later_call_returns)
+{
+	struct checkpoint_writer *writer = begin(&io);
+	sb_error first = ERROR_INIT, err = ERROR_INIT;
+
+	cr_assert_eq(checkpoint_writer_provider(writer, "a/b", (sb_slice){0}, &first), SB_ERR_CORRUPT);
+	cr_assert_eq(checkpoint_writer_provider(writer, "operator-0", (sb_slice){0}, &err), SB_ERR_CORRUPT);
+	cr_assert_str_eq(err.message, first.message);
+	cr_assert_eq(checkpoint_writer_snapshot_begin(writer, "backend-0", &err), SB_ERR_CORRUPT);
+	cr_assert_eq(commit(writer, &err), SB_ERR_CORRUPT);
+	cr_assert_str_eq(err.message, first.message);
+
+	writer = begin(&io);
+	cr_assert_eq(checkpoint_writer_snapshot_begin(writer, "backend-0", &err), SB_OK);
+	cr_assert_eq(checkpoint_writer_entry(writer, 1, 0, (sb_slice){0}, (sb_slice){0}, 0, &first), SB_ERR_CORRUPT);
+	cr_assert_eq(checkpoint_writer_entry(writer, 0, 0, (sb_slice){0}, (sb_slice){0}, 0, &err), SB_ERR_CORRUPT);
+	cr_assert_eq(checkpoint_writer_snapshot_end(writer, &err), SB_ERR_CORRUPT);
+	cr_assert_eq(commit(writer, &err), SB_ERR_CORRUPT);
+	cr_assert_str_eq(err.message, first.message);
+	cr_assert_eq(count_names(dir, ".json") + count_names(dir, ".tmp"), 0);
+}
+
+/* --- entries ------------------------------------------------------------------------------ */
+
+/* An entry of state notes whose head, user part and value together have so many bytes; the value has value_len of them. */
+struct note {
+	struct buffer composed, value;
+};
+
+static uint32_t note_group(void)
+{
+	return key_group_of(key_hash(slice_of("k", 1)), fixture.meta.key_groups);
+}
+
+static void note_init(struct note *note, uint64_t user_len, uint64_t value_len)
+{
+	AUTO(buffer_done) struct buffer sub_key = BUFFER_INIT;
+
+	*note = (struct note){.composed = BUFFER_INIT, .value = BUFFER_INIT};
+	for (uint64_t i = 0; i < user_len - 3; i++)
+		buffer_append_byte(&sub_key, 's');
+	composed_append_raw(&note->composed, note_group(), NOTES, slice_of("k", 1), buffer_slice(&sub_key));
+	cr_assert_eq(note->composed.len - COMPOSED_PREFIX_BYTES, user_len);
+	for (uint64_t i = 0; i < value_len; i++)
+		buffer_append_byte(&note->value, (uint8_t)i);
+}
+
+static void note_done(struct note *note)
+{
+	buffer_done(&note->composed);
+	buffer_done(&note->value);
+}
+
+static int32_t put_note(struct checkpoint_writer *writer, const struct note *note, sb_error *err)
+{
+	return checkpoint_writer_entry(writer, NOTES, note_group(), composed_user_part(buffer_slice(&note->composed)),
+				       buffer_slice(&note->value), SB_NO_EXPIRY, err);
+}
+
+static uint64_t head_bytes(uint64_t user_len, uint64_t value_len)
+{
+	static uint8_t byte;
+	const struct snapshot_entry entry = {.state_id = NOTES,
+					     .key_group = note_group(),
+					     .user_part = slice_of(&byte, user_len),
+					     .value = slice_of(&byte, value_len),
+					     .expiry_ms = SB_NO_EXPIRY};
+	uint8_t head[ENTRY_HEAD_BYTES_MAX];
+
+	return entry_put_head(head, &entry);
+}
+
+static void expect_note_back(const struct note *note)
+{
+	struct checkpoint_reader *reader;
+	struct checkpoint_item item;
+	sb_error err = ERROR_INIT;
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/checkpoint-1.json", dir);
+	cr_assert_eq(checkpoint_verify(&io, path, NULL, &err), SB_OK, "%s", err.message);
+	cr_assert_eq(checkpoint_reader_open(&io, path, &reader, &err), SB_OK, "%s", err.message);
+	do {
+		cr_assert_eq(checkpoint_reader_next(reader, &item, &err), SB_OK, "%s", err.message);
+	} while (item.kind != ITEM_ENTRY);
+	cr_assert(slice_equal(item.user_part, composed_user_part(buffer_slice(&note->composed))));
+	cr_assert(slice_equal(item.value, buffer_slice(&note->value)));
+	checkpoint_reader_close(reader);
+	unlink(path);
+}
+
+/* Where a part of an entry ends with a frame, the next one begins in another. */
+Test(checkpoint_writer, entries_that_fill_a_frame_to_the_byte_come_back)
+{
+	const uint64_t fill = FRAME_RAW_FILL;
+	const struct {
+		uint64_t user_len, value_len;
+	} shapes[] = {
+		{3, fill - 3 - head_bytes(3, fill)}, /* all of it in one */
+		{fill - head_bytes(fill, 5), 5}, /* the user part ends with one */
+		{3, 2 * fill - 3 - head_bytes(3, 2 * fill)}, /* the value ends with the second */
+	};
+
+	for (size_t i = 0; i < LENGTH(shapes); i++) {
+		struct checkpoint_writer *writer = begin(&io);
+		AUTO(note_done) struct note note;
+		sb_error err = ERROR_INIT;
+
+		note_init(&note, shapes[i].user_len, shapes[i].value_len);
+		cr_assert_eq((head_bytes(shapes[i].user_len, shapes[i].value_len) + shapes[i].user_len +
+			      (i == 1 ? 0 : shapes[i].value_len)) %
+				     fill,
+			     0);
+		cr_assert_eq(checkpoint_writer_snapshot_begin(writer, "backend-0", &err), SB_OK);
+		cr_assert_eq(put_note(writer, &note, &err), SB_OK, "%s", err.message);
+		cr_assert_eq(checkpoint_writer_snapshot_end(writer, &err), SB_OK);
+		cr_assert_eq(commit(writer, &err), SB_OK, "%s", err.message);
+		expect_note_back(&note);
+	}
+}
+
+Test(checkpoint_writer, a_key_beyond_its_bound_is_refused)
+{
+	struct checkpoint_writer *writer = begin(&io);
+	AUTO(note_done) struct note note;
+	sb_error err = ERROR_INIT;
+
+	note_init(&note, CHECKPOINT_USER_PART_MAX + 1, 0);
+	cr_assert_eq(checkpoint_writer_snapshot_begin(writer, "backend-0", &err), SB_OK);
+	cr_assert_eq(put_note(writer, &note, &err), SB_ERR_CORRUPT);
+	cr_assert(strstr(err.message, "is too large"), "%s", err.message);
+	checkpoint_writer_abort(writer);
+}
+
+/* --- a full disk ---------------------------------------------------------------------------- */
+
+static int32_t write_provider_of(struct io *with, const uint8_t *bytes, uint64_t len, sb_error *err)
+{
+	struct checkpoint_writer *writer;
+	AUTO(note_done) struct note note;
+	int32_t status;
+
+	note_init(&note, 3, 8);
+	TRY(checkpoint_writer_begin(with, dir, &fixture.meta, CODEC_NONE, &writer, err));
+	status = checkpoint_writer_provider(writer, "operator-0", slice_of(bytes, len), err);
+	if (status == SB_OK)
+		status = checkpoint_writer_snapshot_begin(writer, "backend-0", err);
+	if (status == SB_OK)
+		status = put_note(writer, &note, err);
+	if (status == SB_OK)
+		status = checkpoint_writer_snapshot_end(writer, err);
+	if (status != SB_OK) {
+		checkpoint_writer_abort(writer);
+		return status;
+	}
+	return commit(writer, err);
+}
+
+/* Bytes of the file that stand in front of what an operator keeps. */
+static uint64_t bytes_before_provider(void)
+{
+	static const char begin_of_state[] = "\"StateData\":\"",
+			  begin_of_part[] = "{\"provider_state\":{\"operator-0\":\"";
+	AUTO(free_memory) uint8_t *file = NULL;
+	sb_error err = ERROR_INIT;
+	char path[256];
+	const uint8_t *at;
+	size_t len;
+
+	cr_assert_eq(write_provider_of(&io, NULL, 0, &err), SB_OK, "%s", err.message);
+	snprintf(path, sizeof(path), "%s/checkpoint-1.json", dir);
+	file = file_read(path, &len);
+	at = memmem(file, len, begin_of_state, strlen(begin_of_state));
+	cr_assert_not_null(at);
+	unlink(path);
+	return (uint64_t)(at - file) + strlen(begin_of_state) + strlen(begin_of_part) * 4 / 3;
+}
+
+/* The sink writes when it is full, and the operator's part is made as long as it takes for that to happen at each byte behind it: at the quotes,
+ * names and braces of the envelope, at the frames, at the end. */
+Test(checkpoint_writer, a_disk_that_is_full_at_any_place_behind_the_operators_is_told)
+{
+	const uint64_t full = SINK_BYTES - SINK_ROOM - bytes_before_provider();
+	AUTO(free_memory) uint8_t *bytes = calloc(1, SINK_BYTES);
+	struct failing_io failing;
+
+	failing_io_init(&failing);
+	for (uint64_t len = (full - 500) * 9 / 16; len < (full + 100) * 9 / 16; len++) {
+		sb_error err = ERROR_INIT;
+
+		failing_io_arm(&failing, 1, ENOSPC);
+		failing.mask = IO_ONLY(IO_CALL_WRITE);
+		cr_assert_eq(write_provider_of(&failing.io, bytes, len, &err), SB_ERR_NO_SPACE, "%llu",
+			     (unsigned long long)len);
+		cr_assert(strstr(err.message, "checkpoint-1.json.tmp"), "%s", err.message);
+		cr_assert_eq(count_names(dir, ".json") + count_names(dir, ".tmp"), 0);
+	}
+}
+
+/* --- frames that fail on the second thread ----------------------------------------------------- */
+
+/* The thread waits in its first write until the gate is opened, and finds the disk full. */
+static sem_t gate;
+
+static ssize_t fail_behind_gate(struct io *failing, int fd, const void *bytes, size_t len)
+{
+	(void)failing, (void)fd, (void)bytes, (void)len;
+	while (sem_wait(&gate) != 0)
+		continue;
+	errno = ENOSPC;
+	return -1;
+}
+
+/* Two frames fit into the sink, the third makes it write, and one more may wait behind it: whatever is handed over next learns what became of
+ * these, however the threads run. */
+static struct checkpoint_writer *fill_up_to_gate(struct io *gated, uint64_t pending)
+{
+	struct checkpoint_writer *writer = begin(gated);
+	AUTO(note_done) struct note two_frames, rest;
+	sb_error err = ERROR_INIT;
+
+	note_init(&two_frames, 3, 2 * FRAME_RAW_FILL - 100);
+	note_init(&rest, 3, pending);
+	cr_assert_eq(checkpoint_writer_snapshot_begin(writer, "backend-0", &err), SB_OK);
+	cr_assert_eq(put_note(writer, &two_frames, &err), SB_OK);
+	cr_assert_eq(put_note(writer, &two_frames, &err), SB_OK);
+	if (pending)
+		cr_assert_eq(put_note(writer, &rest, &err), SB_OK);
+	cr_assert_eq(sem_post(&gate), 0);
+	return writer;
+}
+
+Test(checkpoint_writer, a_frame_that_fails_behind_our_back_is_told_by_the_next_call)
+{
+	const struct {
+		uint64_t pending; /* bytes in the frame that is being filled */
+		uint64_t entry; /* 0: the snapshot is ended */
+	} cases[] = {
+		{FRAME_RAW_FILL - 100, 200}, /* flushes the frame for an entry of its own size */
+		{100, FRAME_RAW_FILL}, /* or for one that needs several */
+		{0, FRAME_RAW_FILL}, /* the first piece of one */
+		{100, 0},
+		{0, 0},
+	};
+	struct io_ops ops = *io.ops;
+	struct io gated = {.ops = &ops};
+
+	ops.write = fail_behind_gate;
+	cr_assert_eq(sem_init(&gate, 0, 0), 0);
+	for (size_t i = 0; i < LENGTH(cases); i++) {
+		struct checkpoint_writer *writer = fill_up_to_gate(&gated, cases[i].pending);
+		sb_error err = ERROR_INIT;
+
+		if (cases[i].entry) {
+			AUTO(note_done) struct note note;
+
+			note_init(&note, 3, cases[i].entry);
+			cr_assert_eq(put_note(writer, &note, &err), SB_ERR_NO_SPACE, "case %zu", i);
+		} else {
+			cr_assert_eq(checkpoint_writer_snapshot_end(writer, &err), SB_ERR_NO_SPACE, "case %zu", i);
+		}
+		cr_assert(strstr(err.message, "checkpoint-1.json.tmp"), "%s", err.message);
+		cr_assert_eq(commit(writer, &err), SB_ERR_NO_SPACE);
+		cr_assert_eq(count_names(dir, ".json") + count_names(dir, ".tmp"), 0);
+	}
+	sem_destroy(&gate);
+}
+
+/* --- a name that is taken back ------------------------------------------------------------------- */
+
+enum lie { NO_LIE, NOT_RENAMED, OURS_UNKNOWN, NAMED_UNKNOWN, OTHER_INODE, OTHER_DEVICE };
+static enum lie lie;
+static struct io truth;
+
+/* Done, and reported as failed: as a disk does that breaks in between. */
+static int rename_and_fail(struct io *lying, const char *from, const char *to, bool replace)
+{
+	(void)lying;
+	if (lie != NOT_RENAMED)
+		cr_assert_eq(truth.ops->rename(&truth, from, to, replace), 0);
+	errno = EIO;
+	return -1;
+}
+
+static int lie_about_ours(struct io *lying, int fd, struct stat *ret)
+{
+	(void)lying;
+	errno = EIO;
+	return lie == OURS_UNKNOWN ? -1 : truth.ops->fstat(&truth, fd, ret);
+}
+
+static int lie_about_named(struct io *lying, const char *path, struct stat *ret)
+{
+	int result = truth.ops->lstat(&truth, path, ret);
+
+	(void)lying;
+	if (lie == NAMED_UNKNOWN) {
+		errno = EIO;
+		return -1;
+	}
+	ret->st_ino += lie == OTHER_INODE;
+	ret->st_dev += lie == OTHER_DEVICE;
+	return result;
+}
+
+/* Who bears the name by then is another's, or nobody knows: it stays. */
+Test(checkpoint_writer, a_failed_checkpoint_gives_up_its_name_if_it_is_its_own)
+{
+	struct io_ops ops = *io.ops;
+	struct io lying = {.ops = &ops};
+
+	io_init_system(&truth);
+	ops.rename = rename_and_fail;
+	ops.fstat = lie_about_ours;
+	ops.lstat = lie_about_named;
+	for (lie = NO_LIE; lie <= OTHER_DEVICE; lie++) {
+		sb_error err = ERROR_INIT;
+		char path[256];
+
+		cr_assert_eq(write_provider_of(&lying, NULL, 0, &err), SB_ERR_IO);
+		cr_assert_eq(count_names(dir, ".json"), lie > NOT_RENAMED, "lie %d", lie);
+		cr_assert_eq(count_names(dir, ".tmp"), 0);
+		snprintf(path, sizeof(path), "%s/checkpoint-1.json", dir);
+		unlink(path);
+	}
+}
