@@ -58,6 +58,11 @@ static int32_t load_plugin(struct native_contents *native, sb_error *err)
 	if (meta->backend_id && strcmp(native->component->id, meta->backend_id) != 0)
 		return error_set(err, SB_ERR_CONFIG, "the files of %s were written by backend %s, not by %s of %s",
 				 meta->id, meta->backend_id, native->component->id, native->plugin->path);
+	/* It might open the directory all the same, and find itself empty. */
+	if (!component_files(native->component))
+		return error_set(err, SB_ERR_UNSUPPORTED,
+				 "%s has no files of its own and cannot read those of %s: use --source-plugin",
+				 native->component->id, meta->id);
 	TRY(option_set_parse(native->component, "--backend-opt", NULL, 0, &native->options, err));
 	native->has_options = true;
 	return SB_OK;
@@ -148,7 +153,7 @@ static int32_t put_files(struct native_contents *native, sb_error *err)
 	for (uint64_t i = 0; i < meta->file_count; i++) {
 		const struct file_meta *file = &meta->files[i];
 		AUTO(free_memory) char *path = NULL;
-		bool link = files && files->is_immutable(file->name) != 0;
+		bool link = files->is_immutable(file->name) != 0;
 
 		if (strcmp(file->snapshot, native->snapshot) != 0)
 			continue;

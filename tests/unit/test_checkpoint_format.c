@@ -434,6 +434,20 @@ Test(checkpoint_format, an_exported_file_may_have_any_name_but_not_another_check
 	snprintf(path, sizeof(path), "%s/checkpoint-5.json", dir);
 	cr_assert_eq(rename(other, path), 0);
 	cr_assert_eq(checkpoint_verify(&io, path, NULL, &err), SB_ERR_CORRUPT);
+	snprintf(other, sizeof(other), "%s/checkpoint-5.bak", dir);
+	cr_assert_eq(rename(path, other), 0);
+	cr_assert_eq(chdir(dir), 0);
+	cr_assert_eq(checkpoint_verify(&io, "checkpoint-5.bak", NULL, &err), SB_OK, "%s", err.message);
+}
+
+Test(checkpoint_format, what_cannot_be_opened_leaves_nothing_to_close)
+{
+	struct checkpoint_reader *reader = NULL;
+	sb_error err = ERROR_INIT;
+
+	cr_assert_eq(checkpoint_reader_open(&io, path, &reader, &err), SB_ERR_NOT_FOUND);
+	cr_assert_null(reader);
+	checkpoint_reader_close(reader);
 }
 
 Test(checkpoint_format, what_is_no_regular_file_is_refused_without_waiting)
