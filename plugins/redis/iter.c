@@ -159,7 +159,7 @@ static enum outcome fetch_members(sb_iter *iter, struct node *node, sb_error *er
 	if (!added)
 		return errors_no_memory(backend, err);
 	outcome = nodes_send(backend, err);
-	return outcome == DONE ? nodes_expect(backend, node, REDIS_REPLY_ARRAY, false, &iter->members, err) : outcome;
+	return outcome == DONE ? nodes_expect_texts(backend, node, &iter->members, err) : outcome;
 }
 
 static void ask_value(const sb_iter *iter, struct node *node, sb_slice member)
@@ -260,8 +260,10 @@ static int32_t turn_page(sb_iter *iter, sb_error *err)
 			continue;
 		}
 		status = nodes_attempt(iter->backend, true, fetch_page, iter, err);
-		if (status != SB_OK)
+		if (status != SB_OK) {
+			drop_page(iter); /* of which some is missing */
 			return status;
+		}
 		if (iter->members->elements == 0) {
 			next_group(iter);
 			continue;

@@ -210,7 +210,7 @@ static enum outcome read_set(struct sb_backend *backend, const char *name, const
 	wire_text(&node->wire, "SMEMBERS");
 	wire_place(backend, &node->wire, name, suffix);
 	outcome = nodes_send(backend, err);
-	return outcome == DONE ? nodes_expect(backend, node, REDIS_REPLY_ARRAY, false, ret_members, err) : outcome;
+	return outcome == DONE ? nodes_expect_texts(backend, node, ret_members, err) : outcome;
 }
 
 static enum outcome unlink_key(struct sb_backend *backend, const char *token, unsigned group, char kind, sb_error *err)
@@ -244,7 +244,7 @@ static enum outcome remove_some(struct sb_backend *backend, const char *token, u
 	wire_number(&node->wire, REMOVED_AT_ONCE - 1);
 	outcome = nodes_send(backend, err);
 	if (outcome == DONE)
-		outcome = nodes_expect(backend, node, REDIS_REPLY_ARRAY, false, &members, err);
+		outcome = nodes_expect_texts(backend, node, &members, err);
 	if (outcome != DONE)
 		return outcome;
 	*ret_more = members->elements > 0;

@@ -205,6 +205,22 @@ enum outcome nodes_expect(struct sb_backend *backend, struct node *node, int typ
 	return outcome;
 }
 
+enum outcome nodes_expect_texts(struct sb_backend *backend, struct node *node, redisReply **ret_reply, sb_error *err)
+{
+	redisReply *reply;
+	enum outcome outcome = nodes_expect(backend, node, REDIS_REPLY_ARRAY, false, &reply, err);
+
+	if (outcome != DONE)
+		return outcome;
+	for (size_t i = 0; i < reply->elements; i++)
+		if (reply->element[i]->type != REDIS_REPLY_STRING) {
+			freeReplyObject(reply);
+			return errors_unexpected(backend, "a set with something else than texts in it", err);
+		}
+	*ret_reply = reply;
+	return DONE;
+}
+
 enum outcome nodes_skip(struct sb_backend *backend, struct node *node, sb_error *err)
 {
 	redisReply *reply;

@@ -173,6 +173,8 @@ enum outcome nodes_take(struct sb_backend *backend, struct node *node, redisRepl
 /* The next reply, of that type (or nil, if may_be_nil). */
 enum outcome nodes_expect(struct sb_backend *backend, struct node *node, int type, bool may_be_nil,
 			  redisReply **ret_reply, sb_error *err);
+/* The next reply, an array of strings. */
+enum outcome nodes_expect_texts(struct sb_backend *backend, struct node *node, redisReply **ret_reply, sb_error *err);
 /* The next reply, whatever it is, but for an error. */
 enum outcome nodes_skip(struct sb_backend *backend, struct node *node, sb_error *err);
 /* Asks a node for its cluster's slots when they are needed again. */
