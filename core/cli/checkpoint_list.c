@@ -140,7 +140,12 @@ static int32_t list_one(struct tool *tool, struct checkpoint_heads *heads, uint6
 			      : checkpoint_heads_check(heads, i, &links, &listed.problem);
 	if (status == SB_ERR_NOT_FOUND)
 		return SB_OK; /* removed since it was listed */
-	if (checkpoint_reader_open(&tool->io, path, &reader, &ignored) == SB_OK) {
+	if (status == SB_ERR_NO_MEMORY)
+		return error_no_memory(err); /* which says nothing about the checkpoint */
+	status = checkpoint_reader_open(&tool->io, path, &reader, &ignored);
+	if (status == SB_ERR_NO_MEMORY)
+		return error_no_memory(err);
+	if (status == SB_OK) {
 		listed.meta = checkpoint_reader_meta(reader);
 		listed.totals = checkpoint_reader_totals(reader);
 	}

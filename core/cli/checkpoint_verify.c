@@ -40,9 +40,12 @@ static int verify_range(struct tool *tool, struct checkpoint_heads *heads, uint6
 	for (uint64_t i = from; i < to; i++) {
 		sb_error problem = ERROR_INIT;
 		uint64_t links = 1;
+		int32_t checked = checkpoint_check_whole(tool, heads, i, &links, &problem);
 		int printed;
 
-		if (checkpoint_check_whole(tool, heads, i, &links, &problem) != SB_OK)
+		if (checked == SB_ERR_NO_MEMORY)
+			return tool_fail(tool, EXIT_RUN_FAILED, &problem); /* it says nothing about the checkpoint */
+		if (checked != SB_OK)
 			status = EXIT_NO_CHECKPOINT;
 		append_line(tool, &heads->refs[i], links, &problem);
 		printed = tool_print(tool);

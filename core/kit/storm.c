@@ -41,14 +41,13 @@ struct storm {
 };
 
 /* Short alphabets make keys that begin alike and zero bytes where they hurt. */
-static sb_slice new_key(struct rng *rng)
+static sb_slice new_key(const struct subject *s, struct rng *rng)
 {
 	static const uint8_t alphabet[] = {0x00, 0x01, 0xFF, 'a'};
 	size_t len = 4 + (rng_chance(rng, 95) ? rng_below(rng, 24) : rng_below(rng, 3000));
 	uint8_t *key = malloc(len);
 
-	if (!key)
-		abort();
+	CHECK(s, key, "out of memory");
 	rng_bytes(rng, key, len);
 	if (rng_chance(rng, 50))
 		for (size_t i = 4; i < len; i++)
@@ -64,8 +63,7 @@ struct storm *storm_new(struct subject *s, size_t key_count, size_t value_bytes_
 {
 	struct storm *storm = calloc(1, sizeof(*storm));
 
-	if (!storm)
-		abort();
+	CHECK(s, storm, "out of memory");
 	storm->s = s;
 	storm->seed = rng_next(&s->rng);
 	storm->batch_max = BATCH_MAX;
@@ -75,10 +73,9 @@ struct storm *storm_new(struct subject *s, size_t key_count, size_t value_bytes_
 	storm->keys = calloc(key_count, sizeof(storm->keys[0]));
 	storm->noise_bytes = 2 * value_bytes_max;
 	storm->noise = malloc(storm->noise_bytes);
-	if (!storm->keys || !storm->noise)
-		abort();
+	CHECK(s, storm->keys && storm->noise, "out of memory");
 	for (size_t i = 0; i < key_count; i++)
-		storm->keys[i] = new_key(storm->rng);
+		storm->keys[i] = new_key(s, storm->rng);
 	rng_bytes(storm->rng, storm->noise, storm->noise_bytes);
 	return storm;
 }
@@ -224,8 +221,7 @@ static void hold_or_release(struct storm *storm)
 		sb_slice value = held->pins[i].value;
 
 		held->copies[i] = malloc(value.len + 1);
-		if (!held->copies[i])
-			abort();
+		CHECK(storm->s, held->copies[i], "out of memory");
 		if (value.len)
 			memcpy(held->copies[i], value.ptr, value.len);
 	}
@@ -266,8 +262,7 @@ static void iterate(struct storm *storm)
 			upper = swap;
 		}
 		*slot = malloc(sizeof(**slot));
-		if (!*slot)
-			abort();
+		CHECK(storm->s, *slot, "out of memory");
 		iter_check_open(*slot, storm->s, lower, upper);
 	}
 	do {

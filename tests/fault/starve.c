@@ -1,4 +1,5 @@
-/* See starve.h. What the linker calls has no room for a context, so the count is the process's. */
+/* See starve.h. What the linker calls has no room for a context, so the count is the process's; and that of processes that it forks, since it lies in
+ * memory that they share. */
 #include "starve.h"
 
 #include <errno.h>
@@ -8,43 +9,52 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <zstd.h>
 
-static _Atomic bool armed, hit;
-static _Atomic uint64_t count;
-static uint64_t fail_at;
-static bool fail_on;
+struct plan {
+	_Atomic bool armed, hit;
+	_Atomic uint64_t count;
+	uint64_t fail_at;
+	bool fail_on;
+};
+
+static struct plan *plan; /* NULL: never armed */
 
 void starve_arm(uint64_t nth, bool sticky)
 {
-	fail_at = nth;
-	fail_on = sticky;
-	atomic_store(&count, 0);
-	atomic_store(&hit, false);
-	atomic_store(&armed, true);
+	if (!plan)
+		plan = mmap(NULL, sizeof(*plan), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (plan == MAP_FAILED)
+		abort();
+	plan->fail_at = nth;
+	plan->fail_on = sticky;
+	atomic_store(&plan->count, 0);
+	atomic_store(&plan->hit, false);
+	atomic_store(&plan->armed, true);
 }
 
 uint64_t starve_disarm(void)
 {
-	atomic_store(&armed, false);
-	return atomic_load(&count);
+	atomic_store(&plan->armed, false);
+	return atomic_load(&plan->count);
 }
 
 bool starve_hit(void)
 {
-	return atomic_load(&hit);
+	return atomic_load(&plan->hit);
 }
 
 static bool starves(void)
 {
 	uint64_t now;
 
-	if (!atomic_load(&armed))
+	if (!plan || !atomic_load(&plan->armed))
 		return false;
-	now = atomic_fetch_add(&count, 1) + 1;
-	if (fail_at == 0 || now < fail_at || (now > fail_at && !fail_on))
+	now = atomic_fetch_add(&plan->count, 1) + 1;
+	if (plan->fail_at == 0 || now < plan->fail_at || (now > plan->fail_at && !plan->fail_on))
 		return false;
-	atomic_store(&hit, true);
+	atomic_store(&plan->hit, true);
 	errno = ENOMEM;
 	return true;
 }
