@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,6 +141,7 @@ static void take_from_client(struct proxy_connection *c)
 
 static void take_connection(struct redis_proxy *proxy)
 {
+	static const int at_once = 1;
 	struct sockaddr_un address;
 	struct proxy_connection *c = proxy->connections;
 
@@ -150,6 +152,8 @@ static void take_connection(struct redis_proxy *proxy)
 	c->client = accept(proxy->listener, NULL, NULL);
 	if (c->client < 0)
 		die("accept");
+	/* Or each small reply waits for the acknowledgement of the one before. Of no meaning to a socket with a path. */
+	setsockopt(c->client, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof(at_once));
 	c->server = open_socket(proxy->server_path, &address);
 	if (connect(c->server, (struct sockaddr *)&address, sizeof(address)) != 0)
 		hang_up(c); /* there is no server, as the client will see */
