@@ -28,11 +28,6 @@ static int32_t compare_schemas(const struct schema *a, const struct schema *b, b
 	return SB_OK;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 static uint64_t number_of(const char *id)
 {
 	uint64_t number = 0;
@@ -49,8 +44,8 @@ int32_t chain_check_fit(const struct checkpoint_meta *parent, const struct check
 	TRY(compare_schemas(&parent->schema, &child->schema, &fits, err));
 	fits = fits && parent->depth + 1 == child->depth && parent->file_count == 0 &&
 	       number_of(parent->id) < number_of(child->id) && parent->tasks == child->tasks &&
-	       parent->key_groups == child->key_groups && same_text(parent->operator_id, child->operator_id) &&
-	       same_text(parent->ttl_clock, child->ttl_clock);
+	       parent->key_groups == child->key_groups && strcmp(parent->operator_id, child->operator_id) == 0 &&
+	       strcmp(parent->ttl_clock, child->ttl_clock) == 0; /* both are always named */
 	if (fits)
 		return SB_OK;
 	return error_set(err, SB_ERR_CORRUPT, "%s needs %s, which is not the checkpoint that it was", child->id,

@@ -331,14 +331,16 @@ static int32_t write_tail(struct checkpoint_writer *writer, sb_error *err)
 
 	TRY(end_providers(writer, err));
 	TRY(envelope_write_text(&writer->envelope, "}}", err));
-	TRY(envelope_end(&writer->envelope, err));
+	TRY(envelope_end(&writer->envelope, err)); /* GCOVR_EXCL_BR_LINE: see there */
 	writer->totals.state_data_bytes = (uint64_t)(writer->file.total - writer->state_data_begin);
 	writer->totals.state_digest = writer->digest.sum;
 	metadata_write_trailer(&writer->totals, &trailer);
 	TRY(buffer_check(&trailer, err));
+	/* GCOVR_EXCL_BR_START: the braces asked for room for a whole step of the envelope, and the rest of the file takes less */
 	TRY(file_sink_write(&writer->file, buffer_slice(&trailer), err));
 	file_sink_digest(&writer->file, digest);
 	TRY(file_sink_write(&writer->file, slice_of_text(digest), err));
+	/* GCOVR_EXCL_BR_STOP */
 	return file_sink_write(&writer->file, slice_of_text(CHECKPOINT_FILE_END), err);
 }
 

@@ -161,6 +161,14 @@ void fixture_init(struct fixture *fixture, uint64_t number, uint64_t seed, uint6
 	make_schema(&meta->schema);
 }
 
+void fixture_build_on(struct fixture *fixture, uint64_t parent, uint32_t depth)
+{
+	fixture->meta.kind = CHECKPOINT_INCREMENTAL;
+	fixture->meta.depth = depth;
+	if (asprintf(&fixture->meta.parent, "checkpoint-%" PRIu64, parent) < 0)
+		abort();
+}
+
 void fixture_done(struct fixture *fixture)
 {
 	metadata_done(&fixture->meta);

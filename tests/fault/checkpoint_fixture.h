@@ -31,6 +31,8 @@ struct fixture {
 
 /* Two states, profile (STRUCT, 24 bytes) and notes (RAW); two partitions, a file and a generator; two outputs. */
 void fixture_init(struct fixture *fixture, uint64_t number, uint64_t seed, uint64_t entries);
+/* Makes it the changes since checkpoint-<parent>, which needs depth - 1 ancestors. */
+void fixture_build_on(struct fixture *fixture, uint64_t parent, uint32_t depth);
 void fixture_done(struct fixture *fixture);
 
 int32_t fixture_write(struct io *io, const char *dir, const struct fixture *fixture, enum checkpoint_codec codec,

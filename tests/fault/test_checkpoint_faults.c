@@ -353,3 +353,59 @@ Test(checkpoint_faults, descriptors_are_given_back_after_every_failure)
 	}
 	cr_assert_eq(count_names("/proc/self/fd", ""), before);
 }
+
+/* What stat says of the file and of the name. */
+enum lie { NO_LIE, NOT_RENAMED, OURS_UNKNOWN, NAMED_UNKNOWN, OTHER_INODE, OTHER_DEVICE };
+static enum lie lie;
+static struct io truth;
+
+/* Done, and reported as failed: as a disk does that breaks in between. */
+static int rename_and_fail(struct io *lying, const char *from, const char *to, bool replace)
+{
+	(void)lying;
+	if (lie != NOT_RENAMED)
+		cr_assert_eq(truth.ops->rename(&truth, from, to, replace), 0);
+	errno = EIO;
+	return -1;
+}
+
+static int lie_about_ours(struct io *lying, int fd, struct stat *ret)
+{
+	(void)lying;
+	errno = EIO;
+	return lie == OURS_UNKNOWN ? -1 : truth.ops->fstat(&truth, fd, ret);
+}
+
+static int lie_about_named(struct io *lying, const char *path, struct stat *ret)
+{
+	int result = truth.ops->lstat(&truth, path, ret);
+
+	(void)lying;
+	if (lie == NAMED_UNKNOWN) {
+		errno = EIO;
+		return -1;
+	}
+	ret->st_ino += lie == OTHER_INODE;
+	ret->st_dev += lie == OTHER_DEVICE;
+	return result;
+}
+
+/* Who bears the name by then is another's, or nobody knows: it stays. */
+Test(checkpoint_faults, a_failed_checkpoint_gives_up_its_name_if_it_is_its_own)
+{
+	struct io_ops ops = *io.ops;
+	struct io lying = {.ops = &ops};
+
+	io_init_system(&truth);
+	ops.rename = rename_and_fail;
+	ops.fstat = lie_about_ours;
+	ops.lstat = lie_about_named;
+	for (lie = NO_LIE; lie <= OTHER_DEVICE; lie++) {
+		sb_error err = ERROR_INIT;
+
+		cr_assert_eq(fixture_write(&lying, dir, &new, CODEC_NONE, NULL, &err), SB_ERR_IO);
+		cr_assert_eq(count_names(dir, ".json"), lie > NOT_RENAMED, "lie %d", lie);
+		cr_assert_eq(count_names(dir, ".tmp"), 0);
+		remove_name("checkpoint-2.json");
+	}
+}

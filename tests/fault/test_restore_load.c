@@ -44,9 +44,7 @@ static void write_delta(uint64_t number, uint64_t parent)
 	struct fixture fixture;
 
 	fixture_init(&fixture, number, number, 20);
-	fixture.meta.kind = CHECKPOINT_INCREMENTAL;
-	fixture.meta.depth = 1;
-	cr_assert_geq(asprintf(&fixture.meta.parent, "checkpoint-%llu", (unsigned long long)parent), 0);
+	fixture_build_on(&fixture, parent, 1);
 	restore_rig_write(&rig, &fixture);
 }
 

@@ -1,5 +1,5 @@
 /* The writer of checkpoints where it fails: what it refuses, a disk that is full at each place where it writes, frames that fail on the
- * second thread, and a name that is taken back. Each time the first failure is what the commit says, and nothing is left. */
+ * second thread. Each time the first failure is what the commit says, and nothing is left. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <semaphore.h>
@@ -264,21 +264,26 @@ Test(checkpoint_writer, a_key_beyond_its_bound_is_refused)
 
 /* --- a full disk ---------------------------------------------------------------------------- */
 
-static int32_t write_provider_of(struct io *with, const uint8_t *bytes, uint64_t len, sb_error *err)
+static int32_t write_parts(struct checkpoint_writer *writer, sb_slice bytes, bool snapshot, sb_error *err)
 {
-	struct checkpoint_writer *writer;
 	AUTO(note_done) struct note note;
-	int32_t status;
 
 	note_init(&note, 3, 8);
+	TRY(checkpoint_writer_provider(writer, "operator-0", bytes, err));
+	if (!snapshot)
+		return SB_OK;
+	TRY(checkpoint_writer_snapshot_begin(writer, "backend-0", err));
+	TRY(put_note(writer, &note, err));
+	return checkpoint_writer_snapshot_end(writer, err);
+}
+
+static int32_t write_whole(struct io *with, sb_slice bytes, bool snapshot, sb_error *err)
+{
+	struct checkpoint_writer *writer;
+	int32_t status;
+
 	TRY(checkpoint_writer_begin(with, dir, &fixture.meta, CODEC_NONE, &writer, err));
-	status = checkpoint_writer_provider(writer, "operator-0", slice_of(bytes, len), err);
-	if (status == SB_OK)
-		status = checkpoint_writer_snapshot_begin(writer, "backend-0", err);
-	if (status == SB_OK)
-		status = put_note(writer, &note, err);
-	if (status == SB_OK)
-		status = checkpoint_writer_snapshot_end(writer, err);
+	status = write_parts(writer, bytes, snapshot, err);
 	if (status != SB_OK) {
 		checkpoint_writer_abort(writer);
 		return status;
@@ -297,7 +302,7 @@ static uint64_t bytes_before_provider(void)
 	const uint8_t *at;
 	size_t len;
 
-	cr_assert_eq(write_provider_of(&io, NULL, 0, &err), SB_OK, "%s", err.message);
+	cr_assert_eq(write_whole(&io, (sb_slice){0}, true, &err), SB_OK, "%s", err.message);
 	snprintf(path, sizeof(path), "%s/checkpoint-1.json", dir);
 	file = file_read(path, &len);
 	at = memmem(file, len, begin_of_state, strlen(begin_of_state));
@@ -306,25 +311,80 @@ static uint64_t bytes_before_provider(void)
 	return (uint64_t)(at - file) + strlen(begin_of_state) + strlen(begin_of_part) * 4 / 3;
 }
 
-/* The sink writes when it is full, and the operator's part is made as long as it takes for that to happen at each byte behind it: at the quotes,
- * names and braces of the envelope, at the frames, at the end. */
-Test(checkpoint_writer, a_disk_that_is_full_at_any_place_behind_the_operators_is_told)
+static void expect_full_disk(struct failing_io *failing, sb_slice bytes, bool snapshot)
 {
-	const uint64_t full = SINK_BYTES - SINK_ROOM - bytes_before_provider();
-	AUTO(free_memory) uint8_t *bytes = calloc(1, SINK_BYTES);
+	sb_error err = ERROR_INIT;
+
+	failing_io_arm(failing, 1, ENOSPC);
+	failing->mask = IO_ONLY(IO_CALL_WRITE);
+	cr_assert_eq(write_whole(&failing->io, bytes, snapshot, &err), SB_ERR_NO_SPACE);
+	cr_assert(strstr(err.message, "checkpoint-1.json.tmp"), "%s", err.message);
+	cr_assert_eq(count_names(dir, ".json") + count_names(dir, ".tmp"), 0);
+}
+
+/* With the header longer by a byte each time, from so many bytes before the sink is full until it is. */
+static void fill_byte_by_byte(sb_slice bytes, uint64_t behind, bool snapshot)
+{
+	AUTO(free_memory) char *version = fixture.meta.host_version;
 	struct failing_io failing;
+	char pad[1024];
 
 	failing_io_init(&failing);
-	for (uint64_t len = (full - 500) * 9 / 16; len < (full + 100) * 9 / 16; len++) {
-		sb_error err = ERROR_INIT;
-
-		failing_io_arm(&failing, 1, ENOSPC);
-		failing.mask = IO_ONLY(IO_CALL_WRITE);
-		cr_assert_eq(write_provider_of(&failing.io, bytes, len, &err), SB_ERR_NO_SPACE, "%llu",
-			     (unsigned long long)len);
-		cr_assert(strstr(err.message, "checkpoint-1.json.tmp"), "%s", err.message);
-		cr_assert_eq(count_names(dir, ".json") + count_names(dir, ".tmp"), 0);
+	bytes.len = (SINK_BYTES - SINK_ROOM - bytes_before_provider() - behind) * 9 / 16;
+	memset(pad, 'v', sizeof(pad));
+	fixture.meta.host_version = pad;
+	for (uint64_t len = 0; len < behind + 50; len++) {
+		pad[len] = 0;
+		expect_full_disk(&failing, bytes, snapshot);
+		pad[len] = 'v';
 	}
+	fixture.meta.host_version = strdup(version);
+}
+
+/* The sink writes when it is full, and here that happens at each byte behind the operator's part in turn: at the quotes, names and braces
+ * of the envelope, at the frames, at the end. */
+Test(checkpoint_writer, a_disk_that_is_full_at_any_place_behind_the_operators_is_told)
+{
+	AUTO(free_memory) uint8_t *bytes = calloc(2, SINK_BYTES);
+	struct failing_io failing;
+
+	fill_byte_by_byte(slice_of(bytes, 0), 500, true);
+	fill_byte_by_byte(slice_of(bytes, 0), 50, false);
+	failing_io_init(&failing);
+	expect_full_disk(&failing, slice_of(bytes, 2 * SINK_BYTES), true);
+}
+
+Test(checkpoint_writer, parts_larger_than_the_sink_come_back)
+{
+	AUTO(free_memory) uint8_t *bytes = calloc(2, SINK_BYTES);
+	sb_error err = ERROR_INIT;
+	char path[256];
+
+	cr_assert_eq(write_whole(&io, slice_of(bytes, 2 * SINK_BYTES), true, &err), SB_OK, "%s", err.message);
+	snprintf(path, sizeof(path), "%s/checkpoint-1.json", dir);
+	cr_assert_eq(checkpoint_verify(&io, path, NULL, &err), SB_OK, "%s", err.message);
+}
+
+/* A header may be larger than what the sink gathers: then the disk is asked before there is any state. */
+Test(checkpoint_writer, a_disk_that_is_full_at_the_header_is_told)
+{
+	struct checkpoint_writer *writer = NULL;
+	struct failing_io failing;
+	sb_error err = ERROR_INIT;
+
+	fixture.meta.partitions = reallocarray(fixture.meta.partitions, 10000, sizeof(*fixture.meta.partitions));
+	for (uint64_t i = 2; i < 10000; i++) {
+		fixture.meta.partitions[i] = fixture.meta.partitions[0];
+		fixture.meta.partitions[i].name = strdup(fixture.meta.partitions[0].name);
+	}
+	fixture.meta.partition_count = 10000;
+	failing_io_init(&failing);
+	failing_io_arm(&failing, 1, ENOSPC);
+	failing.mask = IO_ONLY(IO_CALL_WRITE);
+	cr_assert_eq(checkpoint_writer_begin(&failing.io, dir, &fixture.meta, CODEC_NONE, &writer, &err),
+		     SB_ERR_NO_SPACE);
+	cr_assert(failing.hit && !writer);
+	cr_assert_eq(count_names(dir, ".tmp"), 0);
 }
 
 /* --- frames that fail on the second thread ----------------------------------------------------- */
@@ -394,63 +454,4 @@ Test(checkpoint_writer, a_frame_that_fails_behind_our_back_is_told_by_the_next_c
 		cr_assert_eq(count_names(dir, ".json") + count_names(dir, ".tmp"), 0);
 	}
 	sem_destroy(&gate);
-}
-
-/* --- a name that is taken back ------------------------------------------------------------------- */
-
-enum lie { NO_LIE, NOT_RENAMED, OURS_UNKNOWN, NAMED_UNKNOWN, OTHER_INODE, OTHER_DEVICE };
-static enum lie lie;
-static struct io truth;
-
-/* Done, and reported as failed: as a disk does that breaks in between. */
-static int rename_and_fail(struct io *lying, const char *from, const char *to, bool replace)
-{
-	(void)lying;
-	if (lie != NOT_RENAMED)
-		cr_assert_eq(truth.ops->rename(&truth, from, to, replace), 0);
-	errno = EIO;
-	return -1;
-}
-
-static int lie_about_ours(struct io *lying, int fd, struct stat *ret)
-{
-	(void)lying;
-	errno = EIO;
-	return lie == OURS_UNKNOWN ? -1 : truth.ops->fstat(&truth, fd, ret);
-}
-
-static int lie_about_named(struct io *lying, const char *path, struct stat *ret)
-{
-	int result = truth.ops->lstat(&truth, path, ret);
-
-	(void)lying;
-	if (lie == NAMED_UNKNOWN) {
-		errno = EIO;
-		return -1;
-	}
-	ret->st_ino += lie == OTHER_INODE;
-	ret->st_dev += lie == OTHER_DEVICE;
-	return result;
-}
-
-/* Who bears the name by then is another's, or nobody knows: it stays. */
-Test(checkpoint_writer, a_failed_checkpoint_gives_up_its_name_if_it_is_its_own)
-{
-	struct io_ops ops = *io.ops;
-	struct io lying = {.ops = &ops};
-
-	io_init_system(&truth);
-	ops.rename = rename_and_fail;
-	ops.fstat = lie_about_ours;
-	ops.lstat = lie_about_named;
-	for (lie = NO_LIE; lie <= OTHER_DEVICE; lie++) {
-		sb_error err = ERROR_INIT;
-		char path[256];
-
-		cr_assert_eq(write_provider_of(&lying, NULL, 0, &err), SB_ERR_IO);
-		cr_assert_eq(count_names(dir, ".json"), lie > NOT_RENAMED, "lie %d", lie);
-		cr_assert_eq(count_names(dir, ".tmp"), 0);
-		snprintf(path, sizeof(path), "%s/checkpoint-1.json", dir);
-		unlink(path);
-	}
 }

@@ -160,6 +160,38 @@ Test(frame, varints_have_one_form)
 	}
 }
 
+/* Numbers of one byte each: state and flags, key group, lengths of the key and the value, perhaps an expiry. */
+Test(frame, entries_that_cannot_be_are_refused_with_what_is_wrong)
+{
+	static const struct {
+		const char *bytes;
+		size_t len;
+		bool changes;
+		const char *sentence;
+	} wrong[] = {
+		{"\x00\x00\x80", 3, false, "whose numbers are malformed"},
+		{"\x02\x00\x00\x00", 4, false, "an impossible state or key group"}, /* a deletion among entries */
+		{"\x80\x80\x01\x00\x00\x00", 6, false, "an impossible state or key group"},
+		{"\x00\xff\xff\x7f\x00\x00", 6, false, "an impossible state or key group"},
+		{"\x01\x00\x00\x00", 4, false, "a malformed expiry"},
+		{"\x01\x00\x00\x00\x00", 5, false, "a malformed expiry"}, /* none, though its flag is set */
+		{"\x03\x00\x00\x00\x02", 5, true, "a deletion with a value or an expiry"},
+		{"\x02\x00\x00\x01v", 5, true, "a deletion with a value or an expiry"},
+		{"\x00\x00\x02\x00k", 5, false, "longer than its frame"},
+		{"\x00\x00\x01\x01k", 5, false, "longer than its frame"},
+	};
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		sb_slice from = slice_of(wrong[i].bytes, wrong[i].len);
+		struct snapshot_entry entry;
+		sb_error err = ERROR_INIT;
+
+		cr_assert_eq(entry_take(&from, wrong[i].changes, &entry, &err), SB_ERR_CORRUPT, "case %zu", i);
+		cr_assert(strstr(err.message, wrong[i].sentence), "case %zu: %s", i, err.message);
+		cr_assert_eq(from.len, wrong[i].len, "nothing is taken");
+	}
+}
+
 Test(frame, entries_keep_every_expiry_and_length)
 {
 	static const int64_t expiries[] = {0, 1, -1, INT64_MAX, INT64_MIN, 1699564823123};

@@ -13,139 +13,23 @@
 #include "base/slice.h"
 #include "checkpoint/coordinator.h"
 #include "fault/checkpoint_fixture.h"
+#include "fault/fault_step.h"
 #include "state/composed_key.h"
+#include "support/forged_backend.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define CUT_MS 1000
 
-enum made { MAKES_A_FILE, MAKES_NONE, MAKES_A_FOLDER, MAKES_TWO_OF_ONE_CONTENT, FAILS_TO_MAKE };
-
-/* What the backend does; and what has been done with it. */
+/* What the job around it was asked for. */
 static struct {
-	sb_op op; /* returned once by an iterator or a walk over changes, unless key is empty */
-	int32_t status; /* of the first call */
-	enum made made;
-	bool returned;
-	unsigned open, released, synced, done;
+	unsigned released, synced, done;
 	int32_t sync_status;
 } script;
 
-struct sb_iter {
-	int unused;
-};
-
-static int32_t say(sb_error *err, int32_t status)
-{
-	if (status != SB_OK)
-		error_set(err, status, "as the test wants it");
-	return status;
-}
-
-static int32_t forged_iter_next(sb_iter *iter, uint64_t max, sb_entry *entries, uint64_t *ret_count, sb_error *err)
-{
-	(void)iter, (void)max;
-	*ret_count = !script.returned && script.op.key.len;
-	script.returned = true;
-	entries[0] = (sb_entry){.key = script.op.key, .value = script.op.value, .expiry_ms = script.op.expiry_ms};
-	return say(err, script.status);
-}
-
-static void forged_iter_close(sb_iter *iter)
-{
-	(void)iter;
-	script.open--;
-}
-
-static int32_t forged_mark(sb_backend *backend, uint64_t *ret_mark, sb_error *err)
-{
-	(void)backend, (void)ret_mark;
-	return say(err, SB_ERR_UNSUPPORTED);
-}
-
-static int32_t forged_changes_open(sb_backend *backend, uint64_t since, sb_changes **ret_changes, sb_error *err)
-{
-	(void)backend, (void)since, (void)ret_changes;
-	return say(err, SB_ERR_UNSUPPORTED);
-}
-
-static int32_t forged_changes_next(sb_changes *changes, uint64_t max, sb_op *ops, uint64_t *ret_count, sb_error *err)
-{
-	(void)changes, (void)max;
-	*ret_count = !script.returned && script.op.key.len;
-	script.returned = true;
-	ops[0] = script.op;
-	return say(err, script.status);
-}
-
-static void forged_changes_close(sb_changes *changes)
-{
-	(void)changes;
-	script.open--;
-}
-
-static void forged_release(sb_backend *backend, uint64_t mark)
-{
-	(void)backend, (void)mark;
-}
-
-static void make(const char *dir, const char *name, const char *content)
-{
-	char path[512];
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	file_write(path, content, strlen(content));
-}
-
-static int32_t forged_create(sb_backend *backend, const char *dir, sb_error *err)
-{
-	sb_error ignored = ERROR_INIT;
-	char path[512];
-	struct io io;
-
-	(void)backend;
-	if (script.made == FAILS_TO_MAKE)
-		return say(err, SB_ERR_NO_SPACE);
-	io_init_system(&io);
-	snprintf(path, sizeof(path), "%s%s", dir, script.made == MAKES_A_FOLDER ? "/a.sst" : "");
-	io_mkdir_p(&io, path, &ignored);
-	if (script.made == MAKES_A_FILE || script.made == MAKES_TWO_OF_ONE_CONTENT)
-		make(dir, "b.sst", "content");
-	if (script.made == MAKES_TWO_OF_ONE_CONTENT)
-		make(dir, "a.sst", "content");
-	return SB_OK;
-}
-
-static int32_t forged_is_immutable(const char *name)
-{
-	(void)name;
-	return 1;
-}
-
-static const void *forged_extension(const char *id)
-{
-	static const sb_files_ops files = {
-		.struct_size = sizeof(files), .create = forged_create, .is_immutable = forged_is_immutable};
-	static const sb_delta_ops delta = {.struct_size = sizeof(delta),
-					   .mark = forged_mark,
-					   .changes_open = forged_changes_open,
-					   .changes_next = forged_changes_next,
-					   .changes_close = forged_changes_close,
-					   .release = forged_release};
-
-	return strcmp(id, SB_EXT_FILES) == 0 ? (const void *)&files : strcmp(id, SB_EXT_DELTA) == 0 ? &delta : NULL;
-}
-
-static struct plugin plugin = {.name = (char[]){"forged"}};
-static struct component component = {
-	.plugin = &plugin,
-	.id = "forged",
-	.flags = SB_BACKEND_STABLE_ITER,
-	.backend = {.iter_next = forged_iter_next, .iter_close = forged_iter_close, .extension = forged_extension}};
+static struct component component;
 static struct instance backend = {.component = &component, .name = "backend-0"};
 static struct instance twin = {.component = &component, .name = "backend-0"};
 static struct instance operator= {.name = "operator-0"};
-
-/* --- the job around it ---------------------------------------------------------------- */
 
 static struct io io;
 static struct fake_clock fake;
@@ -163,7 +47,7 @@ static int32_t sync_outputs(void *context, sb_error *err)
 {
 	(void)context;
 	script.synced++;
-	return say(err, script.sync_status);
+	return forged_say(err, script.sync_status);
 }
 
 static void done(void *context, const struct checkpoint_result *result)
@@ -193,6 +77,8 @@ static void set_up(void)
 					     .done = done};
 	cr_assert_eq(checkpoint_store_open(&io, &noisy, dir, true, true, &config.store, &err), SB_OK);
 	memset(&script, 0, sizeof(script));
+	memset(&forged, 0, sizeof(forged));
+	forged_component(&component);
 }
 
 static void tear_down(void)
@@ -231,10 +117,10 @@ static struct checkpoint_cut *make_cut(enum cut_mode mode)
 	cut->tasks[0].backend = &backend;
 	cut->tasks[1].backend = &twin;
 	if (mode == CUT_ENTRIES)
-		cut->tasks[0].iter = (sb_iter *)&script;
+		cut->tasks[0].iter = (sb_iter *)&forged;
 	if (mode == CUT_CHANGES)
-		cut->tasks[0].changes = (sb_changes *)&script;
-	script.open = mode != CUT_FILES;
+		cut->tasks[0].changes = (sb_changes *)&forged;
+	forged.open = mode != CUT_FILES;
 	if (mode != CUT_ENTRIES)
 		cut->meta.kind = CHECKPOINT_INCREMENTAL;
 	if (mode == CUT_CHANGES) {
@@ -250,7 +136,7 @@ static struct checkpoint_result write_cut(struct checkpoint_cut *cut)
 	struct checkpoint_result result;
 
 	coordinator_write(&config, cut, &result);
-	cr_assert_eq(script.open, 0, "an iterator is left open");
+	cr_assert_eq(forged.open, 0, "an iterator is left open");
 	cr_assert_eq(script.released, result.mode == CUT_FILES, "the backend waits for ever, or is told twice");
 	cr_assert_eq(count_names(dir, ".json"), result.status == SB_OK);
 	cr_assert_eq(count_names(dir, ".tmp"), 0);
@@ -282,10 +168,10 @@ static const uint8_t profile[24];
 
 Test(coordinator, an_entry_that_the_host_never_wrote_costs_one_checkpoint)
 {
-	script.op = (sb_op){.key = slice_of("abc", 3), .value = slice_of(profile, 24)};
+	forged.op = (sb_op){.key = slice_of("abc", 3), .value = slice_of(profile, 24)};
 	expect_failure(make_cut(CUT_ENTRIES), SB_ERR_CORRUPT, "backend-0 returned a key of 3 bytes");
-	script.returned = false;
-	script.op.key = key_of(5);
+	forged.returned = false;
+	forged.op.key = key_of(5);
 	expect_failure(make_cut(CUT_ENTRIES), SB_ERR_CORRUPT, "the backend returned what cannot go into a checkpoint");
 }
 
@@ -303,11 +189,11 @@ Test(coordinator, a_change_that_the_host_never_made_costs_one_checkpoint)
 	};
 
 	for (size_t i = 0; i < LENGTH(wrong); i++) {
-		script.returned = false;
-		script.op =
+		forged.returned = false;
+		forged.op =
 			(sb_op){.kind = wrong[i].kind, .key = key_of(wrong[i].state), .value = slice_of(profile, 24)};
 		if (wrong[i].key_len)
-			script.op.key.len = wrong[i].key_len;
+			forged.op.key.len = wrong[i].key_len;
 		expect_failure(make_cut(CUT_CHANGES), SB_ERR_CORRUPT, wrong[i].sentence);
 	}
 }
@@ -316,34 +202,52 @@ Test(coordinator, what_has_expired_is_a_deletion_among_changes_and_nothing_among
 {
 	struct checkpoint_result result;
 
-	script.op = (sb_op){.kind = SB_OP_PUT, .key = key_of(0), .value = slice_of(profile, 24), .expiry_ms = CUT_MS};
+	forged.op = (sb_op){.kind = SB_OP_PUT, .key = key_of(0), .value = slice_of(profile, 24), .expiry_ms = CUT_MS};
 	result = write_cut(make_cut(CUT_CHANGES));
 	cr_assert_eq(result.status, SB_OK, "%s", result.error.message);
 	cr_assert(result.totals.entries == 1 && result.totals.value_bytes == 0);
 	scratch_remove(dir);
 	cr_assert_eq(io_mkdir_p(&io, dir, &result.error), SB_OK);
-	script.returned = false;
+	forged.returned = false;
 	result = write_cut(make_cut(CUT_ENTRIES));
 	cr_assert_eq(result.status, SB_OK, "%s", result.error.message);
 	cr_assert_eq(result.totals.entries, 0);
 }
 
+Test(coordinator, what_expires_later_is_there_with_what_the_operator_keeps)
+{
+	struct checkpoint_cut *cut = make_cut(CUT_CHANGES);
+	struct checkpoint_result result;
+
+	forged.op =
+		(sb_op){.kind = SB_OP_PUT, .key = key_of(0), .value = slice_of(profile, 24), .expiry_ms = CUT_MS + 1};
+	cut->tasks[0].has_provider = true;
+	result = write_cut(cut);
+	cr_assert_eq(result.status, SB_OK, "%s", result.error.message);
+	cr_assert(result.totals.entries == 1 && result.totals.value_bytes == 24);
+	scratch_remove(dir);
+	cr_assert_eq(io_mkdir_p(&io, dir, &result.error), SB_OK);
+	forged.returned = false;
+	result = write_cut(make_cut(CUT_ENTRIES));
+	cr_assert(result.totals.entries == 1 && result.totals.value_bytes == 24);
+}
+
 Test(coordinator, a_backend_that_cannot_be_read_costs_one_checkpoint)
 {
-	script.status = SB_ERR_IO;
+	forged.status = SB_ERR_IO;
 	expect_failure(make_cut(CUT_ENTRIES), SB_ERR_IO, "backend-0 (forged): iter_next: as the test wants it");
 	expect_failure(make_cut(CUT_CHANGES), SB_ERR_IO, "backend-0 (forged): changes_next: as the test wants it");
 }
 
 Test(coordinator, a_backend_that_makes_no_files_costs_one_checkpoint)
 {
-	script.made = FAILS_TO_MAKE;
+	forged.makes = FAILS_TO_MAKE;
 	expect_failure(make_cut(CUT_FILES), SB_ERR_NO_SPACE, "backend-0 (forged): create: as the test wants it");
 	script.released = 0;
-	script.made = MAKES_NONE;
+	forged.makes = MAKES_NONE;
 	expect_failure(make_cut(CUT_FILES), SB_ERR_INTERNAL, "backend-0 made no files for a checkpoint");
 	script.released = 0;
-	script.made = MAKES_A_FOLDER;
+	forged.makes = MAKES_A_FOLDER;
 	expect_failure(make_cut(CUT_FILES), SB_ERR_INTERNAL,
 		       "a.sst, which a backend made for a checkpoint, is no regular");
 }
@@ -352,11 +256,30 @@ Test(coordinator, files_of_one_content_are_put_once_and_known_to_the_next_checkp
 {
 	struct checkpoint_result result;
 
-	script.made = MAKES_TWO_OF_ONE_CONTENT;
+	forged.makes = MAKES_TWO_OF_ONE_CONTENT;
 	result = write_cut(make_cut(CUT_FILES));
 	cr_assert_eq(result.status, SB_OK, "%s", result.error.message);
 	cr_assert(result.files == 2 && result.files_reused == 1 && result.linked_bytes == 7 &&
 		  result.copied_bytes == 0);
+}
+
+Test(coordinator, files_of_all_tasks_are_in_the_order_of_tasks_and_names)
+{
+	struct checkpoint_cut *cut = make_cut(CUT_FILES);
+	struct checkpoint_result result;
+
+	cut->meta.tasks = 2;
+	snprintf(twin.name, sizeof(twin.name), "backend-1");
+	forged.makes = MAKES_TWO_OF_ONE_CONTENT;
+	forged.changeable = true;
+	coordinator_write(&config, cut, &result);
+	cr_assert_eq(result.status, SB_OK, "%s", result.error.message);
+	cr_assert(result.files == 4 && result.files_reused == 3 && result.copied_bytes == 7);
+	for (uint64_t i = 0; i < 4; i++) {
+		cr_assert_str_eq(cut->meta.files[i].snapshot, i < 2 ? "backend-0" : "backend-1");
+		cr_assert_str_eq(cut->meta.files[i].name, i % 2 ? "b.sst" : "a.sst");
+	}
+	checkpoint_cut_free(cut);
 }
 
 /* Before its files have been made: then nobody has told the backend yet that it may be written to. */
@@ -366,7 +289,8 @@ Test(coordinator, a_checkpoint_without_a_number_is_none)
 
 	snprintf(path, sizeof(path), "%s/quarantine", dir);
 	cr_assert_eq(io_mkdir_p(&io, path, &(sb_error)ERROR_INIT), SB_OK);
-	make(path, "checkpoint-18446744073709551615.json", "");
+	strcat(path, "/checkpoint-18446744073709551615.json");
+	file_write(path, "", 0);
 	expect_failure(make_cut(CUT_FILES), SB_ERR_NO_SPACE, "no checkpoint id is left");
 	cr_assert_eq(script.synced, 0);
 }
@@ -447,6 +371,45 @@ Test(coordinator, the_thread_writes_what_it_is_given_before_it_ends)
 	cr_assert_eq(coordinator_start(&config, &coordinator, &err), SB_OK);
 	coordinator_submit(coordinator, make_cut(CUT_ENTRIES));
 	coordinator_stop(coordinator);
-	cr_assert(script.done == 1 && script.open == 0);
+	cr_assert(script.done == 1 && forged.open == 0);
 	cr_assert_eq(count_names(dir, ".json"), 1);
+}
+
+/* --- each allocation, each call ---------------------------------------------------------------- */
+
+static struct checkpoint_cut *prepared;
+
+static void prepare(void)
+{
+	checkpoint_cut_free(prepared);
+	prepared = make_cut(CUT_FILES);
+}
+
+/* Written once, as a coordinator does. */
+static int32_t write_files(struct io *with, sb_error *err)
+{
+	struct checkpoint_result result;
+
+	if (!prepared)
+		prepare();
+	script.released = 0;
+	config.io = with;
+	coordinator_write(&config, prepared, &result);
+	config.io = &io;
+	cr_assert_eq(script.released, 1, "whatever fails, the backend is told that it may be written to");
+	checkpoint_cut_free(prepared);
+	prepared = NULL;
+	*err = result.error;
+	return result.status;
+}
+
+Test(coordinator, what_fails_while_files_are_taken_is_an_error_that_passes)
+{
+	const struct fault_step step = {"take a backend's files", write_files, true};
+	sb_error err = ERROR_INIT;
+
+	forged.makes = MAKES_TWO_OF_ONE_CONTENT;
+	cr_assert_eq(fault_step_starve_on(&step, prepare, &err), SB_OK, "%s", err.message);
+	cr_assert_eq(fault_step_fail_on(&step, prepare, EIO, &err), SB_OK, "%s", err.message);
+	checkpoint_cut_free(prepared);
 }
