@@ -26,11 +26,11 @@ bool varint_take(sb_slice *from, uint64_t *ret_value)
 	uint8_t byte;
 
 	do {
-		if (n == from->len || n == VARINT_BYTES_MAX)
+		if (n == from->len)
 			return false;
 		byte = from->ptr[n];
 		if (n == VARINT_BYTES_MAX - 1 && byte > 1)
-			return false; /* beyond 64 bits */
+			return false; /* beyond 64 bits, or more bytes to come */
 		value |= (uint64_t)(byte & 0x7f) << 7 * n++;
 	} while (byte & 0x80);
 	if (n > 1 && byte == 0)

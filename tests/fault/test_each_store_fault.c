@@ -314,14 +314,13 @@ static int32_t check(struct io *io, sb_error *err)
 	return with_store(io, check_each, err);
 }
 
-static int32_t put_file(struct shared *shared, const char *name, const char *content, bool immutable, sb_error *err)
+static int32_t put_made(struct shared *shared, const char *name, const char *content, bool immutable, sb_error *err)
 {
 	struct file_meta file = {0};
 	char path[512], hex[CHECKPOINT_SHA256_HEX + 1];
 	enum shared_how how;
 
 	in(run, name, path);
-	file_write(path, content, strlen(content));
 	TRY(shared_put(shared, path, immutable, &file, &how, err));
 	hash_text(content, hex);
 	if (strcmp(file.sha256, hex) != 0 || file.bytes != (int64_t)strlen(content))
@@ -329,10 +328,19 @@ static int32_t put_file(struct shared *shared, const char *name, const char *con
 	return SB_OK;
 }
 
-/* Known, there, linked, copied, and copied in the place of a damaged one. */
-static int32_t put_files(struct shared *shared, sb_error *err)
+static int32_t put_file(struct shared *shared, const char *name, const char *content, bool immutable, sb_error *err)
 {
 	char path[512];
+
+	in(run, name, path);
+	file_write(path, content, strlen(content));
+	return put_made(shared, name, content, immutable, err);
+}
+
+/* Linked, there already, copied, and known from the checkpoint before. */
+static int32_t put_files(struct shared *shared, sb_error *err)
+{
+	char path[512], hex[CHECKPOINT_SHA256_HEX + 1];
 
 	shared_begin(shared);
 	TRY(put_file(shared, "linked", "a file that is linked", true, err));
@@ -341,10 +349,11 @@ static int32_t put_files(struct shared *shared, sb_error *err)
 	TRY(put_file(shared, "copied again", "a file that is copied", false, err));
 	TRY(shared_sync(shared, err));
 	shared_commit(shared);
+	in(run, "there", path);
+	hash_text(FIRST, hex);
+	TRY(shared_know(shared, path, hex, err));
 	shared_begin(shared);
-	in(run, "linked", path);
-	TRY(shared_know(shared, path, "0", err));
-	TRY(put_file(shared, "again", SECOND, true, err));
+	TRY(put_made(shared, "linked", "a file that is linked", true, err));
 	return shared_sync(shared, err);
 }
 

@@ -99,7 +99,17 @@ Test(checkpoint_writer, names_of_parts_are_checked)
 	static const char *const wrong[] = {"", "a/b", "a b",
 					    "12345678901234567890123456789012345678901234567890123456789012345"};
 	struct name_set full = {.count = CHECKPOINT_NAMES_MAX};
+	struct checkpoint_writer *many = begin(&io);
 	sb_error err = ERROR_INIT;
+	char name[16];
+
+	for (int i = 0; i < 5; i++) {
+		snprintf(name, sizeof(name), "operator-%d", i);
+		cr_assert_eq(checkpoint_writer_provider(many, name, (sb_slice){0}, &err), SB_OK, "%s", err.message);
+	}
+	cr_assert_eq(checkpoint_writer_provider(many, name, (sb_slice){0}, &err), SB_ERR_CORRUPT);
+	cr_assert(strstr(err.message, "snapshot \"operator-4\" is there twice"), "%s", err.message);
+	checkpoint_writer_abort(many);
 
 	for (size_t i = 0; i < LENGTH(wrong); i++) {
 		struct checkpoint_writer *writer = begin(&io);
@@ -322,7 +332,8 @@ static void expect_full_disk(struct failing_io *failing, sb_slice bytes, bool sn
 	cr_assert_eq(count_names(dir, ".json") + count_names(dir, ".tmp"), 0);
 }
 
-/* With the header longer by a byte each time, from so many bytes before the sink is full until it is. */
+/* With the header longer by a byte each time, from so many bytes before the sink is full until it is. The bytes' own length moves where the envelope's
+ * groups of three end. */
 static void fill_byte_by_byte(sb_slice bytes, uint64_t behind, bool snapshot)
 {
 	AUTO(free_memory) char *version = fixture.meta.host_version;
@@ -330,7 +341,7 @@ static void fill_byte_by_byte(sb_slice bytes, uint64_t behind, bool snapshot)
 	char pad[1024];
 
 	failing_io_init(&failing);
-	bytes.len = (SINK_BYTES - SINK_ROOM - bytes_before_provider() - behind) * 9 / 16;
+	bytes.len += (SINK_BYTES - SINK_ROOM - bytes_before_provider() - behind) * 9 / 16;
 	memset(pad, 'v', sizeof(pad));
 	fixture.meta.host_version = pad;
 	for (uint64_t len = 0; len < behind + 50; len++) {
@@ -349,7 +360,10 @@ Test(checkpoint_writer, a_disk_that_is_full_at_any_place_behind_the_operators_is
 	struct failing_io failing;
 
 	fill_byte_by_byte(slice_of(bytes, 0), 500, true);
-	fill_byte_by_byte(slice_of(bytes, 0), 50, false);
+	for (uint64_t more = 0; more < 9; more++) {
+		fill_byte_by_byte(slice_of(bytes, more), 30, true);
+		fill_byte_by_byte(slice_of(bytes, more), 30, false);
+	}
 	failing_io_init(&failing);
 	expect_full_disk(&failing, slice_of(bytes, 2 * SINK_BYTES), true);
 }

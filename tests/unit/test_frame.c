@@ -192,6 +192,16 @@ Test(frame, entries_that_cannot_be_are_refused_with_what_is_wrong)
 	}
 }
 
+Test(frame, a_deletion_is_an_entry_among_changes)
+{
+	sb_slice from = slice_of("\x02\x00\x01\x00k", 5);
+	struct snapshot_entry entry;
+	sb_error err = ERROR_INIT;
+
+	cr_assert_eq(entry_take(&from, true, &entry, &err), SB_OK, "%s", err.message);
+	cr_assert(entry.deleted && entry.user_part.len == 1 && entry.value.len == 0 && from.len == 0);
+}
+
 Test(frame, entries_keep_every_expiry_and_length)
 {
 	static const int64_t expiries[] = {0, 1, -1, INT64_MAX, INT64_MIN, 1699564823123};
