@@ -94,7 +94,7 @@ void arena_free_large(struct arena *arena, struct large *large);
 /* Called when a view was opened, and when the last one was closed. */
 void arena_seal_all(struct arena *arena);
 void arena_unseal_all(struct arena *arena);
-/* Forgets all epochs, those in the records too, and so visits every record, once in eight million epochs. There
+/* Forgets all epochs, those in the records too, and so visits every record, once in four million epochs. There
  * is no view, no dead record and no mark. */
 void arena_reset_epoch(struct arena *arena);
 /* Gives an empty slab back if its class can do without. */

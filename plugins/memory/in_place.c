@@ -8,8 +8,8 @@
  *
  * A record that nobody else looks at is handed out writable by find, and its round costs two visits: find reads it, and
  * finish sets expiry and epoch, and logs the change if it is the first since the mark. One that an open iterator has yet
- * to show gets a copy when, and only if, it is asked for; walks over changes need no care, because
- * the epoch that they go by is set by finish: until then they pass by, or show the copy's original.
+ * to show is put aside for it, or gets a copy, when, and only if, it is asked for; walks over changes need no care, because
+ * they pass by what was put aside, and the epoch that they go by is else set by finish: until then they pass by, or show the copy's original.
  *
  * Invariant: between find and finish a writable place's record is the one that the index names, and nobody else
  * looks at its value. Both can only be changed by calls that the ABI forbids meanwhile, or by a view of
@@ -123,15 +123,27 @@ static int32_t rewrite(sb_backend *backend, sb_slice key, uint64_t value_len, in
 	return SB_OK;
 }
 
+/* Lets the record be changed where it lies, because what an iterator wants of it is put aside. */
+static bool save(sb_backend *backend, sb_place *place)
+{
+	uint32_t epoch = state_epoch(record_state(record_of(backend, place)));
+
+	if (!snapshot_save(&backend->snapshot, ref_of(place)))
+		return false;
+	delta_written(&backend->delta, ref_of(place), epoch); /* finish will not tell */
+	place->flags |= SB_PLACE_WRITABLE;
+	return true;
+}
+
 int32_t backend_write(sb_backend *backend, sb_slice key, uint64_t value_len, sb_place *place, sb_error *err)
 {
 	if (place->flags & SB_PLACE_FOUND) {
 		/* The iterator that forbade it may have gone on since. */
 		point_at(backend, place, ref_of(place));
 		value_len = place->value_len;
+		if (place->flags & SB_PLACE_WRITABLE || save(backend, place))
+			return SB_OK;
 	}
-	if (place->flags & SB_PLACE_WRITABLE)
-		return SB_OK;
 	return rewrite(backend, key, value_len, place->expiry_ms, place, err);
 }
 

@@ -6,6 +6,7 @@
 #include "error.h"
 #include "snapshot.h"
 
+#include <sched.h>
 #include <stdlib.h>
 
 /* --- opening, on the owner's thread --- */
@@ -30,6 +31,7 @@ static void free_iter(struct view *view)
 {
 	sb_iter *iter = (sb_iter *)view;
 
+	saved_done(&iter->saved);
 	free(iter->bounds);
 	free(iter);
 }
@@ -52,6 +54,10 @@ int32_t snapshot_iter_open(struct snapshot *snapshot, const sb_iter_options *opt
 	}
 	iter->arena = snapshot->arena;
 	iter->slab_end = arena_slab_end(snapshot->arena);
+	iter->saved.pages = snapshot->arena->pages;
+	iter->saves = !snapshot->open;
+	if (iter->saves)
+		snapshot->saving = iter;
 	snapshot_add_view(snapshot, &iter->view, EPOCH_NONE, free_iter);
 	*ret_iter = iter;
 	return SB_OK;
@@ -74,9 +80,39 @@ static bool wanted(const sb_iter *iter, sb_slice key)
 
 static bool visible(const sb_iter *iter, uint32_t state)
 {
+	bool is_newer = state_epoch(state) >= iter->view.epoch;
+
 	if (state == STATE_FREE)
 		return false;
-	return !(state & STATE_DEAD) || state_epoch(state) >= iter->view.epoch;
+	if (!(state & STATE_DEAD))
+		return !is_newer; /* one that is was put aside */
+	return is_newer && !(iter->saves && state & STATE_SAVED);
+}
+
+static bool shows_slab(const sb_iter *iter, uint32_t id)
+{
+	return atomic_load_explicit(&arena_slab(iter->arena, id)->born, memory_order_relaxed) < iter->view.epoch;
+}
+
+/* Tells the owner that the slab at hand is reached, and waits if it is in the middle of claiming a record, a matter of
+ * some nanoseconds: then either it saw this, or its claim is seen here. */
+static void reach(sb_iter *iter)
+{
+	uint32_t claims;
+
+	atomic_store_explicit(&iter->reached, iter->slab, memory_order_seq_cst);
+	claims = atomic_load_explicit(&iter->claims, memory_order_seq_cst);
+	while (claims % 2 && atomic_load_explicit(&iter->claims, memory_order_acquire) == claims)
+		sched_yield();
+}
+
+static void next_slab(sb_iter *iter)
+{
+	do
+		iter->slab++;
+	while (iter->slab < iter->slab_end && !shows_slab(iter, iter->slab));
+	iter->slot = 0;
+	reach(iter);
 }
 
 /* Takes what fits from the slab at hand; true when it is through with it. */
@@ -98,6 +134,16 @@ static bool walk_slab(sb_iter *iter, const struct slab *slab, uint64_t max, sb_e
 	return true;
 }
 
+static void take_saved(sb_iter *iter, uint64_t max, sb_entry *entries, uint64_t *count)
+{
+	const struct record *record;
+
+	while (*count < max && (record = saved_next(&iter->saved, iter->slab == iter->slab_end))) {
+		entries[*count] = record_entry(record, record_state(record));
+		*count += wanted(iter, entries[*count].key);
+	}
+}
+
 int32_t snapshot_iter_next(sb_iter *iter, uint64_t max, sb_entry *entries, uint64_t *ret_count, sb_error *err)
 {
 	uint64_t count = 0;
@@ -105,14 +151,15 @@ int32_t snapshot_iter_next(sb_iter *iter, uint64_t max, sb_entry *entries, uint6
 	(void)err;
 	/* The entries of the last call are no longer looked at. */
 	atomic_store_explicit(&iter->view.progress, iter->slab, memory_order_release);
-	while (iter->slab < iter->slab_end) {
-		const struct slab *slab = arena_slab(iter->arena, iter->slab);
-
-		if (atomic_load_explicit(&slab->born, memory_order_relaxed) < iter->view.epoch &&
-		    !walk_slab(iter, slab, max, entries, &count))
+	saved_let_go(&iter->saved);
+	for (;;) {
+		take_saved(iter, max, entries, &count);
+		if (count == max || iter->slab == iter->slab_end)
 			break;
-		iter->slab++;
-		iter->slot = 0;
+		if (shows_slab(iter, iter->slab) &&
+		    !walk_slab(iter, arena_slab(iter->arena, iter->slab), max, entries, &count))
+			break;
+		next_slab(iter);
 	}
 	*ret_count = count;
 	return SB_OK;

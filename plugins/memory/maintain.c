@@ -204,8 +204,8 @@ int32_t backend_maintain(sb_backend *backend, uint64_t budget, uint64_t *ret_pur
 static uint64_t memory_bytes(const sb_backend *backend)
 {
 	return sizeof(*backend) + arena_bytes(&backend->arena) + table_bytes(&backend->table) +
-	       backend->snapshot.limbo_capacity * sizeof(struct dead) + delta_bytes(&backend->delta) +
-	       backend->scratch_capacity * (sizeof(uint64_t) + sizeof(void *));
+	       backend->snapshot.limbo_capacity * sizeof(struct dead) + snapshot_saved_bytes(&backend->snapshot) +
+	       delta_bytes(&backend->delta) + backend->scratch_capacity * (sizeof(uint64_t) + sizeof(void *));
 }
 
 int32_t backend_stats(sb_backend *backend, uint64_t capacity, sb_stat *stats, uint64_t *ret_count, sb_error *err)
@@ -221,7 +221,9 @@ int32_t backend_stats(sb_backend *backend, uint64_t capacity, sb_stat *stats, ui
 		{"memory_bytes", (double)memory_bytes(backend), "bytes", SB_METRIC_GAUGE, 0},
 		{"record_bytes", (double)arena_bytes(&backend->arena), "bytes", SB_METRIC_GAUGE, 0},
 		{"index_bytes", (double)table_bytes(table), "bytes", SB_METRIC_GAUGE, 0},
-		{"retained_bytes", (double)backend->snapshot.retained_bytes, "bytes", SB_METRIC_GAUGE, 0},
+		{"retained_bytes",
+		 (double)(backend->snapshot.retained_bytes + snapshot_saved_bytes(&backend->snapshot)), "bytes",
+		 SB_METRIC_GAUGE, 0},
 		{"purged", (double)backend->purged, "entries", SB_METRIC_COUNTER, 0},
 		{"load", (double)table->count / (double)table->slot_count, "", SB_METRIC_GAUGE, 0},
 		{"iterators", (double)backend->snapshot.open_count, "", SB_METRIC_GAUGE, 0},

@@ -3,7 +3,7 @@
  * record.h: one entry as it lies in a slab.
  *
  *	 0  u64  expiry (50 bits) and value length (14 bits)
- *	 8  u32  state: dead (1 bit), epoch (23 bits), key length (8 bits)
+ *	 8  u32  state: dead (1 bit), saved (1 bit), epoch (22 bits), key length (8 bits)
  *	12       key, padding to 16, value
  *
  * Twelve bytes of header instead of twenty-four are what keeps the overhead
@@ -18,7 +18,7 @@
  * thread may look at the record, and so the only atomic one. A state of 0 is a
  * free slot; epochs start at 1 so that no record has it. A live record's epoch
  * is that of its last write (which tells whether it changed since a mark: delta.h), a dead one's that
- * of its death. See snapshot.h for who may look when.
+ * of its death, and saved if an iterator got it before. See snapshot.h for who may look when.
  */
 #ifndef MEMORY_RECORD_H
 #define MEMORY_RECORD_H
@@ -34,10 +34,11 @@
 
 #define EPOCH_NONE 0u
 #define EPOCH_FIRST 1u
-#define EPOCH_LAST ((1u << 23) - 1)
+#define EPOCH_LAST ((1u << 22) - 1)
 
 #define STATE_FREE 0u
 #define STATE_DEAD (1u << 31)
+#define STATE_SAVED (1u << 30)
 
 #define KEY_BITS 8
 #define KEY_MASK ((1u << KEY_BITS) - 1)
@@ -89,7 +90,7 @@ static inline uint32_t state_live(uint32_t epoch, uint64_t key_len)
 
 static inline uint32_t state_epoch(uint32_t state)
 {
-	return (state & ~STATE_DEAD) >> KEY_BITS;
+	return (state & ~(STATE_DEAD | STATE_SAVED)) >> KEY_BITS;
 }
 
 static inline bool state_is_live(uint32_t state)
@@ -128,6 +129,12 @@ static inline void record_set_large(struct record *record, struct large *large)
 static inline uint8_t *record_bytes_at(const struct record *record, uint64_t offset)
 {
 	return (uint8_t *)(uintptr_t)record + offset;
+}
+
+/* Of a record that is no handle. */
+static inline uint64_t record_size(const struct record *record, uint32_t state)
+{
+	return record_bytes(state & KEY_MASK, record->packed & VALUE_MASK);
 }
 
 /* The entry that the record holds; state is what was read from it. */

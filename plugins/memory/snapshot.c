@@ -32,6 +32,8 @@ static void reap(struct snapshot *snapshot)
 			continue;
 		}
 		*link = view->next_open;
+		if (snapshot->saving && view == &snapshot->saving->view)
+			snapshot->saving = NULL;
 		view->free(view);
 		if (!--snapshot->open_count)
 			arena_unseal_all(snapshot->arena);
@@ -64,6 +66,13 @@ bool snapshot_sealed(const void *arg, const struct slab *slab, uint32_t id)
 	return false;
 }
 
+static bool awaits(const struct view *view, uint32_t id, uint32_t epoch)
+{
+	if (epoch >= view->epoch || (view->since != EPOCH_NONE && epoch < view->since))
+		return false;
+	return id >= atomic_load_explicit(&view->progress, memory_order_acquire);
+}
+
 /* Answered from the record's own epoch, which is at hand, and not from its slab's, which is a cache miss. What was
  * written since the view was opened lies where the view does not look any more, or never did: for that slab was not
  * sealed. Of what is older, only records that compaction has moved since lie in such slabs; those are copied once
@@ -75,12 +84,59 @@ bool snapshot_lets_write(const struct snapshot *snapshot, uint32_t ref, uint32_t
 	if (snapshot->pin_count)
 		return false;
 	for (const struct view *view = snapshot->open; view; view = view->next_open) {
-		if (epoch >= view->epoch || (view->since != EPOCH_NONE && epoch < view->since))
-			continue;
-		if (id >= atomic_load_explicit(&view->progress, memory_order_acquire))
+		if (awaits(view, id, epoch))
 			return false;
 	}
 	return true;
+}
+
+static bool others_await(const struct snapshot *snapshot, uint32_t id, uint32_t epoch)
+{
+	for (const struct view *view = snapshot->open; view; view = view->next_open) {
+		if (view != &snapshot->saving->view && awaits(view, id, epoch))
+			return true;
+	}
+	return false;
+}
+
+/* Puts the record aside, unless the walker has reached its slab. */
+static bool claim(struct snapshot *snapshot, sb_iter *iter, uint32_t id, struct record *record)
+{
+	uint32_t state = record_state(record), claims = atomic_load_explicit(&iter->claims, memory_order_relaxed);
+	uint64_t size_bytes = record_size(record, state);
+	bool claimed;
+
+	if (!saved_reserve(&iter->saved, size_bytes))
+		return false;
+	atomic_store_explicit(&iter->claims, claims + 1, memory_order_seq_cst);
+	claimed = id > atomic_load_explicit(&iter->reached, memory_order_seq_cst);
+	if (claimed) {
+		saved_add(&iter->saved, record, size_bytes);
+		record_set_state(record, state_live(snapshot->arena->epoch, state & KEY_MASK));
+	}
+	atomic_store_explicit(&iter->claims, claims + 2, memory_order_release);
+	return claimed;
+}
+
+bool snapshot_save(struct snapshot *snapshot, uint32_t ref)
+{
+	struct record *record = arena_at(snapshot->arena, ref);
+	uint32_t state = record_state(record), id = ref_slab(ref);
+	uint32_t born = atomic_load_explicit(&arena_slab(snapshot->arena, id)->born, memory_order_relaxed);
+	sb_iter *iter = snapshot->saving;
+
+	if (!iter || snapshot->pin_count || !(state & KEY_MASK) || others_await(snapshot, id, state_epoch(state)))
+		return false;
+	if (is_sealed_for(&iter->view, born, id))
+		return claim(snapshot, iter, id, record);
+	/* The iterator has passed it, or compaction has moved it to a slab that the iterator does not look at. */
+	record_set_state(record, state_live(snapshot->arena->epoch, state & KEY_MASK));
+	return true;
+}
+
+uint64_t snapshot_saved_bytes(const struct snapshot *snapshot)
+{
+	return snapshot->saving ? saved_bytes(&snapshot->saving->saved) : 0;
 }
 
 /* Whether some view may still have to show a record that died at that epoch. */
@@ -131,14 +187,15 @@ bool snapshot_reserve(struct snapshot *snapshot, uint64_t count)
 void snapshot_retire(struct snapshot *snapshot, uint32_t ref)
 {
 	struct record *record = arena_at(snapshot->arena, ref);
-	uint32_t state = record_state(record);
+	uint32_t state = record_state(record), saved;
 
 	if (snapshot_may_write(snapshot, ref, state)) {
 		arena_give(snapshot->arena, ref);
 		return;
 	}
 	assert(snapshot->limbo_count < snapshot->limbo_capacity);
-	record_set_state(record, STATE_DEAD | state_live(snapshot->arena->epoch, state & KEY_MASK));
+	saved = snapshot->saving && state_epoch(state) >= snapshot->saving->view.epoch ? STATE_SAVED : 0;
+	record_set_state(record, STATE_DEAD | saved | state_live(snapshot->arena->epoch, state & KEY_MASK));
 	snapshot->limbo[snapshot->limbo_count++] =
 		(struct dead){ref, snapshot->arena->epoch, snapshot->pin_count ? snapshot->generation : 0};
 	snapshot->retired_pinned |= snapshot->pin_count > 0;

@@ -5,17 +5,25 @@
  * walk over the changes since a mark (changes.c).
  *
  * Iterators. Opening one takes the next epoch E, and from then on the slabs of that
- * moment (born < E) are sealed for it: the owner changes no byte of a record in
- * them but its state word, and puts no new record there. A put writes the new version to an
+ * moment (born < E) are sealed for it: the owner puts no new record there, and changes no byte of one
+ * in them but its state word, unless it has claimed it. A put that may not change the record writes the new version to an
  * unsealed slab and marks the old record dead with the current epoch; a
  * delete only marks. The iterator walks slabs by their number, skips those born at or
- * after E, and shows a record when it is live or died at an epoch >= E. So it shows
+ * after E, and shows a record when it is live with an epoch before E, or died at an epoch >= E. So it shows
  * exactly the moment of iter_open, whatever becomes of the index meanwhile,
  * and opening costs a few splices of lists. When it has walked past a slab, and
  * its user has asked for more (and so let go of the entries), it publishes its
  * progress, and the slab is unsealed: the owner overwrites in place again, and takes
- * its dead records out of limbo. Nothing is copied, and the walker writes to no
+ * its dead records out of limbo. The walker copies nothing, and writes to no
  * record, so that walking does not take cache lines from the owner.
+ *
+ * Claims. A new place for each record that is written under a walk would be a cache miss more, and one more for the old place,
+ * when it is given back. So one iterator, the first that is opened while no other view is (saving), has the owner put old versions
+ * aside (saved.h): a copy in a chunk that both have in their caches, after which the record is claimed and
+ * changed where it lies. A claimed record is live with an epoch >= E: the iterator passes it by, and shows the copy
+ * instead. If it dies and has to stay, for a pin or a later view, the bit STATE_SAVED tells the iterator that it had it. Records
+ * that others await as well, that have a block of their own, or lie in the slabs that the walker is at
+ * (from progress to reached) are not claimed but moved, and so is everything when there is no memory for copies.
  *
  * Memory order. The walker reads a record's bytes only in slabs that are sealed for
  * it. They were written before iter_open (same thread, or ordered by whoever
@@ -23,7 +31,10 @@
  * (acquire) that the walker published after its last read (release). The
  * state word may change under the walker's eyes, from live to dead (at an epoch >= E: it is
  * shown either way) or, for one that died before E, to free (it is skipped either
- * way); so relaxed loads suffice for it. A slab's born is read likewise: for
+ * way); so relaxed loads suffice for it. Or it is claimed: the owner makes claims odd, and then reads reached;
+ * the walker publishes reached, and then reads claims, all four sequentially consistent. So either the owner sees that the slab is
+ * reached, and claims nothing in it, or the walker sees that a claim is under way, waits until it is over, and reads the state
+ * that it left (released by claims). A slab's born is read likewise: for
  * a sealed slab it is constant, and for any other one every value it takes is >= E.
  * iter_close publishes the end of all slabs and then, with release, closed; the
  * owner frees the iterator after it has read that with acquire.
@@ -33,7 +44,8 @@
  * epoch before the mark, or at or after E (it was that old at E, and has been overwritten since), may be
  * written where it lies: the walk reads at most its state word, and passes it by whatever it finds there.
  *
- * Locks. There are none, so there is no lock order.
+ * Locks. There are none, so there is no lock order. What the walker waits for is one claim, some nanoseconds of the owner in which it
+ * calls nobody.
  *
  * Pins. A pin carries the number of its generation; a record that dies while pins are
  * out waits in limbo until all generations up to that moment are released. So pins that
@@ -49,6 +61,7 @@
 #define MEMORY_SNAPSHOT_H
 
 #include "arena.h"
+#include "saved.h"
 
 #define PIN_GENERATIONS 64u
 
@@ -68,11 +81,17 @@ struct sb_iter {
 	/* Written by the owner in iter_open only. */
 	const struct arena *arena;
 	uint32_t slab_end;
+	bool saves; /* the owner puts old versions aside for it */
 	uint8_t *bounds;
 	sb_slice lower, upper;
 	/* The walker's own. */
 	uint32_t slab;
 	uint32_t slot;
+	/* From the walker to the owner: slabs above this one were not looked at yet. */
+	_Atomic uint32_t reached;
+	/* From the owner to the walker: odd while the owner is about to claim a record. */
+	_Alignas(64) _Atomic uint32_t claims;
+	struct saved saved;
 };
 
 struct delta;
@@ -88,6 +107,7 @@ struct snapshot {
 	struct delta *delta; /* whose marks are forgotten when epochs begin anew */
 	struct view *open; /* that were not reaped yet */
 	uint32_t open_count;
+	sb_iter *saving; /* the open one that old versions are put aside for, or NULL */
 	struct dead *limbo;
 	uint64_t limbo_count, limbo_capacity;
 	uint64_t limbo_cursor;
@@ -104,6 +124,11 @@ void snapshot_done(struct snapshot *snapshot);
 
 /* snapshot_may_write() while there are pins or views. */
 bool snapshot_lets_write(const struct snapshot *snapshot, uint32_t ref, uint32_t state);
+/* Lets the live record be written where it lies, for all that pins and views still want of it: true when they want
+ * nothing, or its old version could be put aside, which counts as a write at the present epoch. */
+bool snapshot_save(struct snapshot *snapshot, uint32_t ref);
+/* Of what was put aside and not taken yet. */
+uint64_t snapshot_saved_bytes(const struct snapshot *snapshot);
 /* The arena's question; see arena.h. */
 bool snapshot_sealed(const void *snapshot, const struct slab *slab, uint32_t id);
 
@@ -126,7 +151,7 @@ static inline bool snapshot_may_write(const struct snapshot *snapshot, uint32_t 
 void snapshot_pin(struct snapshot *snapshot, sb_pin *pin);
 void snapshot_unpin(struct snapshot *snapshot, const sb_pin *pin);
 
-/* Begins the next epoch. There are eight million; when they are used up, a moment without views and dead records is
+/* Begins the next epoch. There are four million; when they are used up, a moment without views and dead records is
  * needed to begin anew, and false means that this is not one. */
 bool snapshot_next_epoch(struct snapshot *snapshot);
 /* Opens a view at the present epoch, in which nothing has been written yet. free is called when it was closed. */

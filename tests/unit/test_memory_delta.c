@@ -629,7 +629,7 @@ Test(memory_delta, log_never_makes_a_write_fail)
 	done(&without);
 }
 
-/* After eight million views the epochs begin anew. That is too many to open, so the test moves on the clock. */
+/* After four million views the epochs begin anew. That is too many to open, so the test moves on the clock. */
 Test(memory_delta, nothing_is_lost_when_epochs_begin_anew)
 {
 	struct deltas d;
