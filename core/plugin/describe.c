@@ -27,6 +27,15 @@ static void done_buffer(struct buffer *buffer)
 	buffer_done(buffer);
 }
 
+/* Adds a cell of what was put together for it, or a dash when that is nothing. */
+static void add_cell(struct table *table, struct buffer *content)
+{
+	const char *text = buffer_text(content);
+
+	table_cell(table, "%s", text && *text ? text : "-");
+	table->cells.failed |= content->failed;
+}
+
 /* "a|b|c" or "64KiB to 64GiB" */
 static void append_allowed(const sb_option *option, struct buffer *out)
 {
@@ -53,10 +62,9 @@ static void add_option_row(struct table *table, const sb_option *option)
 	table_cell(table, "%s", option->name);
 	table_cell(table, "%s", option_type_name(option->type));
 	table_cell(table, "%s", shown_default(option));
-	table_cell(table, "%s", allowed.len && buffer_text(&allowed) ? (char *)allowed.data : "-");
+	add_cell(table, &allowed);
 	table_cell(table, "%s", option->unit && option->unit[0] ? option->unit : "-");
 	table_cell(table, "%s", option->doc);
-	table->cells.failed |= allowed.failed;
 }
 
 static void append_options(const struct component *component, struct buffer *out)
@@ -126,9 +134,8 @@ static void add_schema_row(struct table *table, const sb_schema_field *field)
 	table_cell(table, "%u", field->size);
 	table_cell(table, "%s", field->name);
 	table_cell(table, "%s", value_type_name(field->type));
-	table_cell(table, "%s", names.len && buffer_text(&names) ? (char *)names.data : "-");
+	add_cell(table, &names);
 	table_cell(table, "%s", field->doc);
-	table->cells.failed |= names.failed;
 }
 
 static void append_schema(const sb_state *state, struct buffer *out)

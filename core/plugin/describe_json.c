@@ -9,9 +9,10 @@
 #include "plugin/describe_private.h"
 #include "plugin/plugin_private.h"
 
+/* An item or an object that there was no memory for is NULL, which cJSON refuses. */
 static void add_item(struct json_out *out, const char *name, cJSON *item)
 {
-	if (item && out->object && cJSON_AddItemToObject(out->object, name, item))
+	if (cJSON_AddItemToObject(out->object, name, item))
 		return;
 	cJSON_Delete(item);
 	out->failed = true;
@@ -67,10 +68,10 @@ static void json_texts(struct json_out *out, const char *name, const char *const
 {
 	cJSON *array = cJSON_CreateArray();
 
-	for (; array && texts && *texts; texts++) {
+	for (; *texts; texts++) {
 		cJSON *item = text_item(*texts);
 
-		if (!item || !cJSON_AddItemToArray(array, item)) {
+		if (!cJSON_AddItemToArray(array, item)) {
 			cJSON_Delete(item);
 			out->failed = true;
 		}
@@ -83,7 +84,7 @@ static struct json_out json_element(cJSON *array)
 {
 	struct json_out out = {.object = cJSON_CreateObject()};
 
-	if (!array || !out.object || !cJSON_AddItemToArray(array, out.object)) {
+	if (!cJSON_AddItemToArray(array, out.object)) {
 		cJSON_Delete(out.object);
 		return (struct json_out){.failed = true};
 	}

@@ -1,5 +1,6 @@
 /* Does the library export our entry function? Looked up through the hash tables, as the
  * dynamic linker will: what it would not find, we do not find either. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,12 +16,13 @@ static int32_t symbol_matches(struct elf *elf, uint64_t index, const char *name,
 	char text[64];
 	uint64_t len = strlen(name) + 1;
 
+	assert(len <= sizeof(text));
 	TRY(elf_read_mapped(elf, elf->symbols + index * sizeof(Elf64_Sym), ret_symbol, sizeof(Elf64_Sym),
 			    "a symbol lies outside of its segment"));
 	if (ret_symbol->st_name >= elf->strings_size)
 		return elf_damaged(elf, "a symbol's name lies outside of the string table");
 	*ret_matches = false;
-	if (len > sizeof(text) || len > elf->strings_size - ret_symbol->st_name)
+	if (len > elf->strings_size - ret_symbol->st_name)
 		return SB_OK;
 	TRY(elf_read_mapped(elf, elf->strings + ret_symbol->st_name, text, len, "the string table is not mapped"));
 	*ret_matches = memcmp(text, name, len) == 0;

@@ -36,10 +36,9 @@ static void free_inner(struct inner **inner)
 /* Where the plugin that asks lies. */
 static char *own_dir(const struct instance *outer)
 {
-	const char *path = outer->component->plugin->path;
-	const char *end = strrchr(path, '/');
+	const char *path = outer->component->plugin->path; /* absolute */
 
-	return strndup(path, end ? (size_t)(end - path) : 0);
+	return strndup(path, (size_t)(strrchr(path, '/') - path));
 }
 
 static int32_t load(struct inner *inner, const struct instance *outer, const char *name,

@@ -100,10 +100,8 @@ static int32_t append_object(void *out, const struct row *row, sb_error *err)
 {
 	struct json_out json = {.object = cJSON_CreateObject()};
 
-	if (!json.object || !cJSON_AddItemToArray(out, json.object)) {
-		cJSON_Delete(json.object);
+	if (!cJSON_AddItemToArray(out, json.object))
 		return error_no_memory(err);
-	}
 	json_text(&json, "file", row->file);
 	json_text(&json, "status", row->accepted ? "ok" : "refused");
 	if (row->accepted) {

@@ -4,6 +4,7 @@
  * two plugins' libraries apart; RTLD_NODELETE, and no dlclose anywhere, because threads, atexit
  * handlers and thread-local destructors of a library cannot be proven gone. A plugin that is
  * refused after dlopen stays mapped and unused. */
+#include <assert.h>
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +24,7 @@ static int32_t refuse_library(const char *path, sb_error *err)
 	const char *reason = dlerror();
 	const char *remedy = "build it against the libraries of this machine";
 
-	if (!reason)
-		reason = "no reason given";
+	assert(reason);
 	if (strstr(reason, "cannot open shared object file"))
 		remedy = "install the library that is missing, or build the plugin with what is installed";
 	else if (strstr(reason, "undefined symbol"))

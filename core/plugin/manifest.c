@@ -170,7 +170,7 @@ static int32_t digest_of(struct io *io, int fd, const char *path, char ret_hex[H
 
 static sb_slice last_part(sb_slice path)
 {
-	const uint8_t *slash = path.len ? memrchr(path.ptr, '/', path.len) : NULL;
+	const uint8_t *slash = memrchr(path.ptr, '/', path.len);
 
 	return slash ? slice_of(slash + 1, (uint64_t)(path.ptr + path.len - slash - 1)) : path;
 }

@@ -58,22 +58,18 @@ static int32_t check_parents(struct io *io, const char *path, sb_error *err)
 
 	if (!parent)
 		return error_no_memory(err);
-	for (char *slash = strrchr(parent, '/'); slash; slash = strrchr(parent, '/')) {
+	while (parent[1]) {
+		char *slash = strrchr(parent, '/');
 		struct stat st;
 		bool exists;
 
-		if (slash == parent)
-			slash[1] = 0;
-		else
-			*slash = 0;
+		slash[slash == parent] = 0;
 		TRY(io_lstat(io, parent, &st, &exists, err));
 		if (!exists || !S_ISDIR(st.st_mode))
 			return error_set(err, SB_ERR_BUSY,
 					 "directory %s was exchanged while it was examined: try again", parent);
 		if (check_directory(parent, &st, err) != SB_OK)
 			return error_prefix(err, "plugin %s", path);
-		if (slash == parent)
-			break;
 	}
 	return SB_OK;
 }
@@ -139,13 +135,12 @@ static int32_t open_file(struct vetted *v, sb_error *err)
 static int32_t nearest(struct io *io, char *dir, char **ret_real, sb_error *err)
 {
 	for (;;) {
-		char *slash;
+		char *slash = strrchr(dir, '/');
 
 		TRY(io_real_path(io, dir, ret_real, err));
 		if (*ret_real)
 			return SB_OK;
-		slash = strrchr(dir, '/');
-		if (!slash)
+		if (!dir[1])
 			return error_set(err, SB_ERR_BUSY, "directory / vanished: try again");
 		slash[slash == dir] = 0;
 	}
@@ -162,8 +157,12 @@ static int32_t check_search_dir(struct vetted *v, const char *dir, size_t len, s
 	size_t skip = 0;
 
 	for (size_t i = 0; i < 2; i++) {
-		if (len >= strlen(origins[i]) && memcmp(dir, origins[i], strlen(origins[i])) == 0)
-			skip = strlen(origins[i]);
+		const size_t origin_len = strlen(origins[i]);
+
+		/* $ORIGINAL is another name, for the dynamic linker as well. */
+		if (len >= origin_len && memcmp(dir, origins[i], origin_len) == 0 &&
+		    (len == origin_len || dir[origin_len] == '/'))
+			skip = origin_len;
 	}
 	/* $LIB and $PLATFORM mean something else on each machine, and a name with a dollar is none that we could look at. */
 	if (memchr(dir + skip, '$', len - skip))

@@ -225,8 +225,10 @@ static bool take_other(const struct decode_field *field, const struct cell *cell
 	sb_slice text = trim(cell->text);
 	struct decimal number;
 
+	if (text.len == 0 && !cell->quoted)
+		return true;
 	if (text.len == 0)
-		return cell->quoted ? field_wrong_type(field, "an empty text", cell->at, fault) : true;
+		return field_wrong_type(field, "an empty text", cell->at, fault);
 	if (field->type == SB_TYPE_BOOL)
 		return take_bool(field, text, cell->at, ret, fault);
 	if (field->type == SB_TYPE_TIME)
@@ -441,18 +443,18 @@ static uint32_t find_name(const struct header *header, const char *name, uint32_
 static int32_t no_such_column(const struct decoder *d, uint32_t column, const struct header *header, sb_error *err)
 {
 	AUTO(buffer_done) struct buffer known = BUFFER_INIT;
-	const char *at = (const char *)header->names.data;
+	const char *at = (const char *)header->names.data, *names;
 
 	for (uint32_t i = 0; i < header->count && known.len < 400; i++, at += strlen(at) + 1) {
 		buffer_append_text(&known, i ? ", " : "");
 		json_append_escaped_bytes(&known, slice_of_text(at));
 	}
+	names = buffer_text(&known);
 	return error_set(
 		err, SB_ERR_CONFIG,
-		"field %s should come from column '%s', but the header has none of that name; it has: %.*s. Name the "
+		"field %s should come from column '%s', but the header has none of that name; it has: %s. Name the "
 		"right one with --map %s=COLUMN",
-		field_name(d, column), d->columns[column].name, known.failed ? 0 : (int)known.len,
-		known.failed ? "" : (const char *)known.data, field_name(d, column));
+		field_name(d, column), d->columns[column].name, names ? names : "?", field_name(d, column));
 }
 
 static int32_t bind_name(struct decoder *d, uint32_t column, const struct header *header, sb_error *err)

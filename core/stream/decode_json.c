@@ -33,7 +33,9 @@ __attribute__((noinline)) static bool take_other(struct scan *s, const struct de
 
 	if (!json_skip_value(s))
 		return false;
-	return first == 'n' ? true : field_wrong_type(field, kind_name(first), at, s->fault);
+	if (first == 'n')
+		return true;
+	return field_wrong_type(field, kind_name(first), at, s->fault);
 }
 
 /* From here on the position of what goes well is passed on and returned, and does not go through s->at: a processor takes
@@ -270,7 +272,9 @@ static bool scan_members(struct decoder *d, struct scan *s, const uint8_t *p, sb
 			return false;
 	}
 	s->at = p + 1;
-	return s->at == s->end ? true : json_unexpected(s, "the end of the record");
+	if (s->at == s->end)
+		return true;
+	return json_unexpected(s, "the end of the record");
 }
 
 static bool check_frame(struct scan *s)

@@ -1,4 +1,6 @@
 /* The grammar of JSON values that nobody asked for, and of strings with escapes or beyond ASCII: everything is checked, nothing kept. */
+#include <assert.h>
+
 #include "base/json_write.h"
 #include "stream/decode_json_private.h"
 
@@ -51,8 +53,7 @@ static unsigned escape_length(const uint8_t *p, const uint8_t *end)
 {
 	int unit;
 
-	if (end - p < 2)
-		return 0;
+	assert(end - p >= 2); /* the record's last '}' is behind it */
 	if (p[1] != 'u')
 		return p[1] && strchr("\"\\/bfnrt", p[1]) ? 2 : 0;
 	unit = hex4(p + 2, end);
@@ -296,5 +297,7 @@ bool json_skip_value(struct scan *s)
 		if (closed && !close_containers(s, &nest))
 			return false;
 	} while (nest.level);
-	return s->at < s->end ? true : json_unexpected(s, "',' or '}'");
+	if (s->at < s->end)
+		return true;
+	return json_unexpected(s, "',' or '}'");
 }

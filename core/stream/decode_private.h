@@ -53,7 +53,7 @@ struct decoder {
 	uint32_t header_count;
 };
 
-/* Fills the fault, with nothing in it that could harm a terminal; false, so that scanners can return it. */
+/* Fills the fault; false, so that scanners can return it. format takes nothing of the record but single printable characters. */
 bool fault_set(struct decode_fault *fault, const char *reason, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

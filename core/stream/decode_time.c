@@ -174,7 +174,7 @@ enum time_result time_from_decimal(const struct decimal *number, enum time_forma
 	    (format == TIME_MILLISECONDS || (format == TIME_AUTO && number->mantissa >= UINT64_C(100000000000))))
 		return in_range((int64_t)number->mantissa, ret_ms);
 	if (number->integer && number->digits <= 11 && !number->negative &&
-	    (format == TIME_SECONDS || (format == TIME_AUTO && number->mantissa < UINT64_C(100000000000))))
+	    (format == TIME_SECONDS || format == TIME_AUTO))
 		return in_range((int64_t)number->mantissa * 1000, ret_ms);
 	s = scientific_of(number);
 	return from_scientific(&s, number->negative, format, ret_ms);

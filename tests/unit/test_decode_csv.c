@@ -169,6 +169,8 @@ Test(decode_csv, types_are_checked)
 	cr_assert_eq(decode_text("u,1,,-00000000000000000000009223372036854775808,false,\n"), DECODE_EVENT);
 	cr_assert_eq(values[COUNT].as.i64, INT64_MIN);
 	cr_assert_eq(values[GIFT].as.i64, 0);
+	cr_assert_eq(decode_text("u,1,,,0,\n"), DECODE_EVENT);
+	cr_assert_eq(values[GIFT].as.i64, 0);
 }
 
 Test(decode_csv, blank_lines_are_nothing)
@@ -188,11 +190,15 @@ Test(decode_csv, any_character_delimits)
 	assert_text(USER, "a,b");
 	cr_assert_eq(make('"', NULL, NULL), SB_ERR_CONFIG);
 	cr_assert_eq(make('\n', NULL, NULL), SB_ERR_CONFIG);
+	cr_assert_eq(make('\xe9', NULL, NULL), SB_ERR_CONFIG);
 }
 
 Test(decode_csv, blanks_delimit_and_quotes_are_text)
 {
+	size_t resume = 0;
+
 	cr_assert_eq(make(DELIMITER_WHITESPACE, "\t user_id  amount \r\n", NULL), SB_OK);
+	cr_assert_eq(decoder_split(decoder, slice_of_text("\"u 1\n2\"\n"), &resume), 5);
 	cr_assert_eq(decode_text("  \"u\"\t\t 2.5 \r\n"), DECODE_EVENT, "%s", fault.detail);
 	assert_text(USER, "\"u\"");
 	cr_assert_eq(values[AMOUNT].as.f64, 2.5);
@@ -222,8 +228,24 @@ Test(decode_csv, a_column_that_the_header_lacks_or_has_twice_is_refused)
 	cr_assert_eq(make(',', "user_id,amount,x,x\n", NULL), SB_OK);
 	cr_assert_eq(make(',', "user_id,amount\n", (const char *[]){"note=remark", NULL}), SB_ERR_CONFIG);
 	cr_assert_eq(make(',', "user_id,amount\n", (const char *[]){"amount=1", NULL}), SB_ERR_CONFIG);
+	cr_assert_eq(make(',', "user_id,,amount,\n", NULL), SB_OK);
+	cr_assert_eq(make(',', "user_id,amount\n", (const char *[]){"note=3", NULL}), SB_ERR_CONFIG);
+	cr_assert(strstr(err.message, "should come from column '3'"), "%s", err.message);
 	cr_assert_eq(make(',', "\n", NULL), SB_ERR_CONFIG);
 	cr_assert_eq(make(',', "user_id,\"amount\n", NULL), SB_ERR_CONFIG);
+}
+
+/* As many of its names as make a sentence. */
+Test(decode_csv, a_long_header_is_not_repeated_whole)
+{
+	char header[2000] = "first";
+
+	for (unsigned i = 0; i < 100; i++)
+		snprintf(header + strlen(header), 20, ",column_%u", i);
+	cr_assert_eq(make(',', header, NULL), SB_ERR_CONFIG);
+	cr_assert(strstr(err.message, "it has: first, column_0, column_1, "), "%s", err.message);
+	cr_assert(strstr(err.message, ". Name the right one with --map user_id="), "%s", err.message);
+	cr_assert_null(strstr(err.message, "column_50"), "%s", err.message);
 }
 
 static void assert_header_refused(sb_slice line, const char *words)
@@ -252,6 +274,8 @@ Test(decode_csv, columns_go_by_number_without_a_header)
 	cr_assert_eq(decode_text("2.5,x,u,whatever,follows\n"), DECODE_EVENT);
 	assert_text(USER, "u");
 	cr_assert_eq(values[AMOUNT].as.f64, 2.5);
+	cr_assert_eq(make(',', NULL, (const char *[]){"user_id=3", "amount=03", NULL}), SB_ERR_CONFIG);
+	cr_assert(strstr(err.message, "column 3 is mapped twice"), "%s", err.message);
 	cr_assert_eq(make(',', NULL, (const char *[]){"user_id=3", NULL}), SB_ERR_CONFIG);
 	cr_assert(strstr(err.message, "--map amount="), "%s", err.message);
 	cr_assert_eq(make(',', NULL, (const char *[]){"user_id=3", "amount=0", NULL}), SB_ERR_CONFIG);

@@ -56,6 +56,7 @@ Test(decode_time, what_is_no_time_is_refused)
 			       "2024-11-09T15:20:23",
 			       "2024-11-09T15:20Z",
 			       "2024-11-09T15:20:23.Z",
+			       "2024-11-09T15:20:23.5",
 			       "2024-11-09T15:20:23x",
 			       "2024-11-09T15.20:23Z",
 			       "2024-11-09T15:20.23Z",
@@ -119,6 +120,7 @@ Test(decode_time, the_unit_of_a_number_follows_from_its_size)
 
 Test(decode_time, units_are_taken_as_told_and_fractions_rounded_down)
 {
+	assert_time("1731165623", TIME_SECONDS, INT64_C(1731165623000));
 	assert_time("1731165623", TIME_MILLISECONDS, 1731165623);
 	assert_time("1731165623", TIME_MICROSECONDS, 1731165);
 	assert_time("1731165623", TIME_NANOSECONDS, 1731);
@@ -132,6 +134,7 @@ Test(decode_time, units_are_taken_as_told_and_fractions_rounded_down)
 	assert_time("-1", TIME_NANOSECONDS, -1);
 	assert_time("-0.0", TIME_SECONDS, 0);
 	assert_time("1.731165623e9", TIME_SECONDS, INT64_C(1731165623000));
+	assert_time("1.731165623E+9", TIME_SECONDS, INT64_C(1731165623000));
 	assert_time("1731165623123e-3", TIME_SECONDS, INT64_C(1731165623123));
 	assert_time("1e-400", TIME_SECONDS, 0);
 	assert_time("-1e-400", TIME_SECONDS, -1);

@@ -5,195 +5,45 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "plugin/plugin_private.h"
+#include "support/descriptor.h"
 
-static int32_t any_function(void)
-{
-	return SB_OK;
-}
-
-/* Never called, so their types do not matter. */
-#define CALLBACK (void *)any_function
-
-static const char *texts[] = {"low", "high", NULL, NULL};
+static struct descriptor x;
 static const char *no_texts[] = {NULL};
-
-/* Everything a descriptor consists of, linked up by reset(). */
-static struct {
-	sb_plugin plugin;
-	const sb_component *components[2];
-	sb_component backend, processor;
-	sb_backend_ops backend_ops;
-	sb_operator_ops operator_ops;
-	const sb_option *options[3];
-	sb_option size, choice, ratio;
-	const sb_field *inputs[3], *outputs[2];
-	sb_field key, amount, time, out_key, out_sum;
-	const sb_state *states[2];
-	sb_state profile, raw;
-	const sb_schema_field *fields[3];
-	sb_schema_field count, level, label;
-	struct plugin_note note;
-} x;
-
-static uint8_t level_default[4];
 static char long_name[400];
-
-static void reset_options(void)
-{
-	x.size = (sb_option){.struct_size = sizeof(sb_option),
-			     .type = SB_OPTION_SIZE,
-			     .name = "size",
-			     .doc = "d",
-			     .default_text = "4KiB",
-			     .min = 1,
-			     .max = 8192};
-	x.choice = (sb_option){.struct_size = sizeof(sb_option),
-			       .type = SB_OPTION_CHOICE,
-			       .name = "choice",
-			       .doc = "d",
-			       .default_text = "low",
-			       .choices = texts};
-	x.ratio = (sb_option){.struct_size = sizeof(sb_option),
-			      .type = SB_OPTION_F64,
-			      .name = "ratio",
-			      .doc = "d",
-			      .default_text = "0.5",
-			      .min_f64 = 0,
-			      .max_f64 = 1};
-	x.options[0] = &x.size;
-	x.options[1] = &x.choice;
-	x.options[2] = &x.ratio;
-}
-
-static sb_field field(const char *name, uint32_t type, uint32_t flags)
-{
-	return (sb_field){.struct_size = sizeof(sb_field), .type = type, .flags = flags, .name = name, .doc = "d"};
-}
-
-static void reset_fields(void)
-{
-	x.key = field("user_id", SB_TYPE_STRING, SB_FIELD_KEY);
-	x.amount = field("amount", SB_TYPE_F64, SB_FIELD_OPTIONAL);
-	x.time = field("time", SB_TYPE_TIME, SB_FIELD_EVENT_TIME);
-	x.out_key = field("user_id", SB_TYPE_STRING, 0);
-	x.out_sum = field("sum", SB_TYPE_F64, SB_FIELD_OPTIONAL);
-	x.inputs[0] = &x.key;
-	x.inputs[1] = &x.amount;
-	x.inputs[2] = &x.time;
-	x.outputs[0] = &x.out_key;
-	x.outputs[1] = &x.out_sum;
-}
-
-static sb_schema_field schema_field(const char *name, uint32_t type, uint32_t offset, uint32_t size)
-{
-	return (sb_schema_field){.struct_size = sizeof(sb_schema_field),
-				 .type = type,
-				 .offset = offset,
-				 .size = size,
-				 .name = name,
-				 .doc = "d"};
-}
-
-static void reset_states(void)
-{
-	memset(level_default, 0, sizeof(level_default));
-	x.count = schema_field("count", SB_TYPE_I64, 0, 8);
-	x.level = schema_field("level", SB_TYPE_ENUM, 8, 4);
-	x.level.names = texts;
-	x.level.default_value = level_default;
-	x.label = schema_field("label", SB_TYPE_CHARS, 12, 4);
-	x.fields[0] = &x.count;
-	x.fields[1] = &x.level;
-	x.fields[2] = &x.label;
-	x.profile = (sb_state){.struct_size = sizeof(sb_state),
-			       .kind = SB_STATE_STRUCT,
-			       .value_size = 16,
-			       .name = "profile",
-			       .ttl_ms = SB_TTL_JOB,
-			       .fields = x.fields,
-			       .field_count = 3,
-			       .doc = "d"};
-	x.raw = (sb_state){.struct_size = sizeof(sb_state), .kind = SB_STATE_RAW, .name = "raw-bytes_1", .doc = "d"};
-	x.states[0] = &x.profile;
-	x.states[1] = &x.raw;
-}
-
-static void reset_ops(void)
-{
-	x.backend_ops = (sb_backend_ops){.struct_size = sizeof(sb_backend_ops),
-					 .open = CALLBACK,
-					 .close = CALLBACK,
-					 .multi_get = CALLBACK,
-					 .write_batch = CALLBACK,
-					 .iter_open = CALLBACK,
-					 .iter_next = CALLBACK,
-					 .iter_close = CALLBACK};
-	x.operator_ops = (sb_operator_ops){.struct_size = sizeof(sb_operator_ops),
-					   .open = CALLBACK,
-					   .close = CALLBACK,
-					   .process = CALLBACK,
-					   .snapshot = CALLBACK,
-					   .restore = CALLBACK};
-}
 
 static void reset(void)
 {
-	memset(&x, 0, sizeof(x));
 	memset(long_name, 'a', sizeof(long_name) - 1);
-	texts[0] = "low";
-	texts[1] = "high";
-	reset_options();
-	reset_fields();
-	reset_states();
-	reset_ops();
-	x.backend = (sb_component){.struct_size = sizeof(sb_component),
-				   .kind = SB_KIND_BACKEND,
-				   .id = "store-1",
-				   .title = "t",
-				   .doc = "d",
-				   .options = x.options,
-				   .option_count = 3,
-				   .ops = &x.backend_ops,
-				   .flags = SB_BACKEND_ORDERED};
-	x.processor = (sb_component){.struct_size = sizeof(sb_component),
-				     .kind = SB_KIND_OPERATOR,
-				     .id = "processor",
-				     .title = "t",
-				     .doc = "d",
-				     .ops = &x.operator_ops,
-				     .inputs = x.inputs,
-				     .input_count = 3,
-				     .outputs = x.outputs,
-				     .output_count = 2,
-				     .states = x.states,
-				     .state_count = 2};
-	x.components[0] = &x.backend;
-	x.components[1] = &x.processor;
-	x.plugin = (sb_plugin){.struct_size = sizeof(sb_plugin),
-			       .abi_major = 1,
-			       .name = "store",
-			       .version = "1.0",
-			       .vendor = "v",
-			       .license = "l",
-			       .doc = "d",
-			       .components = x.components,
-			       .component_count = 2};
-	x.note = (struct plugin_note){.name = "store", .version = "1.0", .abi_major = 1};
+	descriptor_init(&x);
 }
 
 static int32_t normalize(struct plugin **ret_plugin, sb_error *err)
 {
-	struct plugin *plugin = calloc(1, sizeof(*plugin));
-	int32_t status;
+	return descriptor_normalize(&x, ret_plugin, err);
+}
 
-	plugin->path = strdup("/x.so");
-	status = normalize_plugin(&x.plugin, &x.note, plugin, err);
-	if (status == SB_OK)
-		*ret_plugin = plugin;
-	else
-		plugin_free(plugin);
-	return status;
+/* Of so many bytes. */
+static const char *text_of(size_t len)
+{
+	static char text[5000];
+
+	memset(text, 'a', len);
+	text[len] = 0;
+	return text;
+}
+
+/* So many of them: n0, n1, … */
+static const char *const *names_of(size_t count)
+{
+	static char names[4100][24];
+	static const char *pointers[4101];
+
+	for (size_t i = 0; i < count; i++) {
+		snprintf(names[i], sizeof(names[i]), "n%zu", i);
+		pointers[i] = names[i];
+	}
+	pointers[count] = NULL;
+	return pointers;
 }
 
 TestSuite(plugin_descriptor, .init = reset, .timeout = 60);
@@ -261,6 +111,8 @@ Test(plugin_descriptor, plugin_members_are_checked)
 	REFUSED(x.plugin.license = NULL, "has no license");
 	ACCEPTED(x.plugin.doc = NULL);
 	REFUSED(x.plugin.doc = "\xc3", "is not UTF-8");
+	ACCEPTED(x.plugin.doc = text_of(4096));
+	REFUSED(x.plugin.doc = text_of(4097), "the doc of the plugin is longer than 4096 bytes");
 	REFUSED(x.plugin.name = "Store", "is not of the form");
 	REFUSED(x.plugin.name = "other", "its ELF note says \"store\"");
 	REFUSED(x.plugin.version = "1.1", "its ELF note says \"1.0\"");
@@ -282,13 +134,16 @@ Test(plugin_descriptor, component_members_are_checked)
 	REFUSED(x.backend.id = "processor", "two components have the id");
 	REFUSED(x.backend.title = NULL, "no title");
 	ACCEPTED(x.backend.doc = NULL);
+	REFUSED(x.backend.doc = "\xc3", "the doc of store-1 is not UTF-8");
 	REFUSED(x.backend.kind = 0, "kind 0");
 	REFUSED(x.backend.kind = SB_KIND_SINK, "kind 4 (sink)");
+	REFUSED(x.backend.kind = SB_KIND_SOURCE, "kind 3 (source)");
 	REFUSED(x.backend.flags = 64, "flags 0x40");
 	REFUSED(x.processor.flags = SB_BACKEND_ORDERED, "flags 0x2");
 	REFUSED(x.backend.threads = 2, "thread model");
 	REFUSED(x.backend.ops = NULL, "operations (ops) is NULL");
 	REFUSED(x.backend.input_count = 1, "cannot declare inputs");
+	REFUSED(x.backend.output_count = 1, "cannot declare inputs");
 	REFUSED(x.backend.state_count = 1, "cannot declare inputs");
 	INCOMPATIBLE(x.backend_ops.struct_size = 16, "its sb_backend_ops has struct_size 16");
 	INCOMPATIBLE(x.operator_ops.struct_size = 16, "its sb_operator_ops has struct_size 16");
@@ -323,6 +178,9 @@ Test(plugin_descriptor, option_declarations_are_consistent)
 	REFUSED(x.size.type = 8, "type 8");
 	REFUSED(x.size.flags = 2, "flags 0x2");
 	ACCEPTED(x.size.doc = NULL);
+	REFUSED(x.size.doc = "\xff", "the doc of size is not UTF-8");
+	REFUSED(x.size.unit = "\xff", "the unit of size is not UTF-8");
+	REFUSED(x.size.default_text = "\xff", "the default_text of size is not UTF-8");
 	REFUSED(x.size.default_text = "many", "the default of option \"size\" is not a size");
 	REFUSED(x.size.default_text = "9KiB", "the default of option \"size\" is out of range: 1 to 8KiB");
 	REFUSED(x.size.min = 9000, "lower limit");
@@ -332,8 +190,11 @@ Test(plugin_descriptor, option_declarations_are_consistent)
 	REFUSED(x.choice.choices = NULL, "without choices");
 	REFUSED(x.choice.choices = no_texts, "without choices");
 	REFUSED(x.choice.default_text = "middle", "is none of low, high");
-	REFUSED(texts[1] = "low", "the choice \"low\" twice");
-	REFUSED(texts[1] = "", "empty choice");
+	REFUSED(x.texts[1] = "low", "the choice \"low\" twice");
+	REFUSED(x.texts[1] = "", "empty choice");
+	REFUSED(x.texts[1] = "\xff", "the choices of choice is not UTF-8");
+	ACCEPTED(x.choice.choices = names_of(4096); x.choice.default_text = "n4095");
+	REFUSED(x.choice.choices = names_of(4097), "option \"choice\" has more than 4096 choices");
 	ACCEPTED(x.size.default_text = NULL; x.size.unit = NULL);
 	ACCEPTED(x.size.min = 0; x.size.max = 0; x.size.default_text = "1TiB");
 }
@@ -359,6 +220,7 @@ Test(plugin_descriptor, fields_have_one_key_and_at_most_one_event_time)
 	REFUSED(x.amount.flags = 8, "flags 0x8");
 	REFUSED(x.out_key.flags = SB_FIELD_KEY, "flags 0x1");
 	REFUSED(x.out_key.name = "sum", "two output fields");
+	REFUSED(x.out_key.name = "a-b", "output field name \"a-b\" is not of the form");
 	REFUSED(x.out_sum.decimals = 18, "more than 17");
 	ACCEPTED(x.key.type = SB_TYPE_I64);
 	ACCEPTED(x.processor.output_count = 0; x.processor.outputs = NULL);
@@ -379,6 +241,7 @@ Test(plugin_descriptor, states_are_named_and_timed)
 	REFUSED(x.profile.field_count = 0, "declares no fields");
 	REFUSED(x.profile.fields = NULL, "their array is NULL");
 	REFUSED(x.raw.value_size = 8, "raw state");
+	REFUSED(x.raw.field_count = 1, "raw state");
 	REFUSED(x.processor.state_count = 1025, "more than 1024");
 	ACCEPTED(x.profile.ttl_ms = 1);
 	ACCEPTED(x.profile.doc = NULL; x.count.doc = NULL);
@@ -427,11 +290,16 @@ Test(plugin_descriptor, enums_have_names_for_their_values)
 {
 	REFUSED(x.level.names = NULL, "has no names");
 	REFUSED(x.level.names = no_texts, "has no names");
+	REFUSED(x.texts[1] = "\xff"; x.backend.option_count = 0, "the names of level is not UTF-8");
+	ACCEPTED(x.level.names = names_of(4096));
+	REFUSED(x.level.names = names_of(4097), "has more than 4096 names");
+	ACCEPTED(x.level.names = names_of(256); x.level.size = 1);
+	REFUSED(x.level.names = names_of(257); x.level.size = 1, "has more than 256 names");
 	REFUSED(x.level.size = 8, "does not go with its type");
-	REFUSED(texts[1] = "low"; x.backend.option_count = 0, "the name \"low\" twice");
-	REFUSED(level_default[0] = 2, "default of enum field \"level\"");
-	REFUSED(level_default[3] = 1, "default of enum field \"level\"");
-	ACCEPTED(level_default[0] = 1);
+	REFUSED(x.texts[1] = "low"; x.backend.option_count = 0, "the name \"low\" twice");
+	REFUSED(x.level_default[0] = 2, "default of enum field \"level\"");
+	REFUSED(x.level_default[3] = 1, "default of enum field \"level\"");
+	ACCEPTED(x.level_default[0] = 1);
 	ACCEPTED(x.level.default_value = NULL);
 }
 
@@ -442,6 +310,8 @@ Test(plugin_descriptor, a_later_minor_may_use_what_we_do_not_know)
 	ACCEPTED(NEWER; x.key.flags |= 64);
 	ACCEPTED(NEWER; x.backend.kind = SB_KIND_SOURCE; x.backend.ops = &x.plugin);
 	INCOMPATIBLE(NEWER; x.size.type = 8, "type 8");
+	INCOMPATIBLE(NEWER; x.count.type = 12, "which a struct cannot hold");
+	INCOMPATIBLE(NEWER; x.profile.kind = 3, "unknown kind 3");
 	INCOMPATIBLE(NEWER; x.backend.threads = 9, "thread model");
 }
 
@@ -473,6 +343,58 @@ Test(plugin_descriptor, the_text_tells_all_of_it)
 		cr_assert(strstr(buffer_text(&out), lines[i]), "\"%s\" is not in:\n%s", lines[i], (char *)out.data);
 	buffer_done(&out);
 	plugin_free(plugin);
+}
+
+static void assert_described(const char *line, const char *part)
+{
+	struct buffer text = BUFFER_INIT, json = BUFFER_INIT;
+	struct plugin *plugin;
+	sb_error err = ERROR_INIT;
+
+	cr_assert_eq(normalize(&plugin, &err), SB_OK, "%s", err.message);
+	plugin_describe_text(plugin, &text);
+	plugin_describe_json(plugin, &json);
+	cr_assert(strstr(buffer_text(&text), line), "\"%s\" is not in:\n%s", line, (char *)text.data);
+	cr_assert(strstr(buffer_text(&json), part), "%s is not in:\n%s", part, (char *)json.data);
+	buffer_done(&text);
+	buffer_done(&json);
+	plugin_free(plugin);
+	reset();
+}
+
+#define DESCRIBED(change, line, part)                                                                                  \
+	do {                                                                                                           \
+		change;                                                                                                \
+		assert_described(line, part);                                                                          \
+	} while (0)
+
+Test(plugin_descriptor, each_trait_has_its_words_and_its_member)
+{
+	DESCRIBED(x.size.default_text = NULL, "size    -        1 to 8KiB", "\"default\":\tnull");
+	DESCRIBED(x.size.unit = "bytes", " bytes  d\n", "\"unit\":\t\"bytes\"");
+	DESCRIBED(x.size.unit = "", "8KiB  -     d\n", "\"unit\":\t\"\"");
+	DESCRIBED(x.time.flags |= SB_FIELD_OPTIONAL, "event time, optional  d\n", "\"optional\":\ttrue");
+	DESCRIBED(x.profile.ttl_ms = 5000, "expires 5000 ms after the last write", "\"ttl_ms\":\t5000");
+	DESCRIBED(x.profile.ttl_ms = SB_TTL_NONE, "bytes, never expires", "\"ttl\":\t\"none\"");
+	DESCRIBED(x.raw.ttl_ms = SB_TTL_JOB, "raw bytes, as set by --ttl", "\"kind\":\t\"raw\"");
+	DESCRIBED(x.processor.doc = NULL, "processor: t\n  has state", "\"doc\":\t\"\"");
+	DESCRIBED(x.backend.threads = SB_THREADS_ONE_INSTANCE, "--parallelism 1\n", "\"one_instance\":\ttrue");
+	DESCRIBED(x.backend.flags = SB_BACKEND_IN_MEMORY, "in no order\n  keeps all", "\"in_memory\":\ttrue");
+	DESCRIBED(x.backend.flags = SB_BACKEND_STABLE_ITER, "stable while it", "\"stable_iterators\":\ttrue");
+	DESCRIBED(x.operator_ops.snapshot = NULL;
+		  x.operator_ops.restore = NULL, "processor: t\n  d\n  input", "\"snapshot\":\tfalse");
+	DESCRIBED(x.out_sum.decimals = 2, "sum      f64     optional  d\n", "\"decimals\":\t2");
+	DESCRIBED(x.out_sum.decimals = -1, "sum      f64     optional  d\n", "\"optional\":\ttrue,");
+	DESCRIBED(NEWER; x.backend.kind = SB_KIND_SOURCE, "cannot be used by this", "\"kind\":\t\"source\"");
+	DESCRIBED(x.plugin.vendor = "\033[1m\177v\n", "vendor    [1m v\n", "\"vendor\":\t\"\\u001b[1m");
+}
+
+Test(plugin_descriptor, a_type_of_a_later_minor_has_no_name)
+{
+	cr_assert_str_eq(option_type_name(SB_OPTION_CHOICE), "choice");
+	cr_assert_str_eq(option_type_name(SB_OPTION_CHOICE + 1), "?");
+	cr_assert_str_eq(value_type_name(SB_TYPE_BYTES), "bytes");
+	cr_assert_str_eq(value_type_name(SB_TYPE_BYTES + 1), "?");
 }
 
 Test(plugin_descriptor, the_json_is_exact_and_valid)

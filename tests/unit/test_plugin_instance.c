@@ -16,6 +16,8 @@ static struct {
 	int no_instance;
 	int closed;
 	sb_backend_config config;
+	const sb_option_value *options; /* an operator's */
+	uint64_t option_count;
 } script;
 
 static int32_t scripted_open(const sb_backend_config *config, sb_backend **ret_backend, sb_error *err)
@@ -40,6 +42,8 @@ static int32_t operator_open(const sb_operator_config *config, sb_operator **ret
 {
 	(void)err;
 	cr_assert_str_eq(config->instance, "operator-1");
+	script.options = config->options;
+	script.option_count = config->option_count;
 	*ret_operator = (sb_operator *)config->task;
 	return SB_OK;
 }
@@ -147,6 +151,34 @@ Test(plugin_instance, opens_operators)
 	cr_assert_eq(script.closed, 1);
 }
 
+/* Of a component without them there are none to hand over. */
+Test(plugin_instance, options_reach_an_operator)
+{
+	sb_option_value value = {.i64 = 7, .is_set = 1};
+	const struct option_set options = {.values = &value, .count = 1};
+	struct instance *instance;
+	sb_error err = ERROR_INIT;
+	sb_task task = {.struct_size = sizeof(task)};
+
+	component.kind = SB_KIND_OPERATOR;
+	component.option_count = 1;
+	cr_assert_eq(instance_open_operator(&component, "operator-1", &options, &task, &env, &instance, &err), SB_OK);
+	cr_assert_eq(script.options, &value);
+	cr_assert_eq(script.option_count, 1);
+	instance_close(instance);
+}
+
+/* One that may be open more than once. */
+Test(plugin_instance, several_instances_of_a_component_are_open_at_a_time)
+{
+	struct instance *first = open_scripted(), *second = open_scripted();
+
+	cr_assert_eq(open_instances, 2);
+	instance_close(first);
+	instance_close(second);
+	cr_assert_eq(open_instances, 0);
+}
+
 Test(plugin_instance, a_failed_open_says_who_and_why)
 {
 	sb_error err;
@@ -206,6 +238,22 @@ Test(plugin_instance, one_instance_components_open_once_at_a_time)
 	instance_close(open_scripted());
 }
 
+Test(plugin_instance, so_do_one_instance_operators)
+{
+	sb_task task = {.struct_size = sizeof(task)};
+	struct instance *first, *second = NULL;
+	sb_error err = ERROR_INIT;
+
+	component.kind = SB_KIND_OPERATOR;
+	component.threads = SB_THREADS_ONE_INSTANCE;
+	cr_assert_eq(instance_open_operator(&component, "operator-1", NULL, &task, &env, &first, &err), SB_OK);
+	cr_assert_eq(instance_open_operator(&component, "operator-1", NULL, &task, &env, &second, &err),
+		     SB_ERR_UNSUPPORTED);
+	cr_assert(strstr(err.message, "operator \"scripted\" (/p.so) can be open once"), "%s", err.message);
+	cr_assert_null(second);
+	instance_close(first);
+}
+
 /* --- host services -------------------------------------------------------------- */
 
 Test(plugin_instance, clocks_and_horizon_are_the_hosts)
@@ -217,6 +265,8 @@ Test(plugin_instance, clocks_and_horizon_are_the_hosts)
 	cr_assert_eq(host->monotonic_ns(host), clock_monotonic_ns(&fake.clock));
 	atomic_store(&horizon_ms, 1234);
 	cr_assert_eq(host->expiry_horizon_ms(host), 1234);
+	instance->env.horizon_ms = NULL;
+	cr_assert_eq(host->expiry_horizon_ms(host), INT64_MIN);
 	instance_close(instance);
 }
 
@@ -228,6 +278,7 @@ Test(plugin_instance, log_lines_carry_the_instance)
 	cr_assert_eq(instance->host.log_enabled(&instance->host, SB_LOG_DEBUG), 1);
 	cr_assert_eq(instance->host.log_enabled(&instance->host, SB_LOG_TRACE), 0);
 	cr_assert_eq(instance->host.log_enabled(&instance->host, 99), 0);
+	cr_assert_eq(instance->host.log_enabled(&instance->host, -1), 0);
 	instance->host.log(&instance->host, SB_LOG_WARN, "Swept", fields, 1);
 	cr_assert(strstr(read_log(), "level=warn msg=\"Swept\" entries=3 component=backend-0\n"));
 	instance->host.log(&instance->host, SB_LOG_TRACE, "Too fine", fields, 1);
@@ -244,17 +295,23 @@ Test(plugin_instance, a_log_call_that_makes_no_sense_does_no_harm)
 		{.name = "bad name", .type = SB_TYPE_I64},
 		{.name = "blob", .type = SB_TYPE_BYTES},
 		{.name = "text", .type = SB_TYPE_STRING, .value = {.len = 5}},
+		{.name = "kind", .type = 0},
+		{.name = "absent", .type = SB_TYPE_STRING, .value = {.len = SB_NULL}},
+		{.name = "empty", .type = SB_TYPE_STRING},
+		{.name = "word", .type = SB_TYPE_STRING, .value = {.len = 2, .as.ptr = (const uint8_t *)"ok"}},
 		{.name = "wide", .type = SB_TYPE_F64, .value = {.as = {.f64 = 1}}, .decimals = 1000000000},
 	};
 	const char *text;
 
-	for (size_t i = 5; i < 40; i++)
+	for (size_t i = 9; i < 40; i++)
 		fields[i] = (sb_log_field){.name = "n", .type = SB_TYPE_I64};
-	host->log(host, SB_LOG_INFO, "Two\nlines\033[0m", fields, 40);
+	host->log(host, SB_LOG_INFO, "Two\nlines\033[0m\177", fields, 40);
 	host->log(host, SB_LOG_INFO, NULL, NULL, 3);
 	host->log(host, -1, "no level", NULL, 0);
+	host->log(host, 99, "no level", NULL, 0);
 	text = read_log();
-	cr_assert(strstr(text, "msg=\"Two lines [0m\" wide=1.00000000000000000 n=0"), "%s", text);
+	cr_assert(strstr(text, "msg=\"Two lines [0m \" absent=null empty=\"\" word=ok wide=1.00000000000000000 n=0"),
+		  "%s", text);
 	cr_assert(strstr(text, "msg=\"(no message)\""), "%s", text);
 	cr_assert_null(strstr(text, "no level"));
 	instance_close(instance);

@@ -9,7 +9,8 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "plugin/plugin_private.h"
+#include "base/nearest.h"
+#include "support/elf_image.h"
 
 static struct io io;
 static char dir[64];
@@ -280,12 +281,38 @@ Test(plugin_load, refuses_each_bad_plugin_with_its_own_sentence)
 		{ZOO("bad_missing_callback"), SB_ERR_INVALID, "write_batch() is NULL"},
 		{ZOO("bad_entry_null"), SB_ERR_INVALID, "returned NULL without a reason"},
 		{ZOO("bad_entry_refuses"), SB_ERR_UNSUPPORTED, "needs sbhost 9.9 or"},
+		{ZOO("bad_entry_no_code"), SB_ERR_INCOMPATIBLE, "will not work here: not on a  Tuesday"},
 		{ZOO("bad_missing_library"), SB_ERR_INCOMPATIBLE, "libabsent.so"},
 		{ZOO("bad_undefined_symbol"), SB_ERR_INCOMPATIBLE, "nobody_defines_this"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		assert_refused(cases[i].path, cases[i].code, cases[i].words);
+}
+
+/* What only the dynamic linker finds: each says what to do about it. */
+Test(plugin_load, refuses_what_the_dynamic_linker_refuses)
+{
+	struct elf_image image;
+	const Elf64_Sym *symbols;
+	const char *strings;
+	uint64_t entry = 1;
+
+	elf_image_open(&image, ZOO("good_old_hash"));
+	symbols = elf_image_at(&image, elf_image_dynamic(&image, DT_SYMTAB)->d_un.d_ptr);
+	strings = elf_image_at(&image, elf_image_dynamic(&image, DT_STRTAB)->d_un.d_ptr);
+	while (strcmp(strings + symbols[entry].st_name, "sb_plugin_entry_v1") != 0)
+		entry++;
+	((Elf64_Sym *)(uintptr_t)symbols)[entry].st_info = ELF64_ST_INFO(STB_LOCAL, STT_FUNC);
+	elf_image_save(&image, in_dir("local.so"));
+	elf_image_close(&image);
+	assert_refused(in_dir("local.so"), SB_ERR_INCOMPATIBLE,
+		       "undefined symbol: sb_plugin_entry_v1; link the plugin");
+	elf_image_open(&image, ZOO("good_backend"));
+	elf_image_set_dynamic(&image, DT_FLAGS_1, DF_1_NOOPEN);
+	elf_image_save(&image, in_dir("shut.so"));
+	elf_image_close(&image);
+	assert_refused(in_dir("shut.so"), SB_ERR_INCOMPATIBLE, "build it against the libraries of this machine");
 }
 
 Test(plugin_load, takes_a_plugin_of_a_later_minor_and_ignores_what_it_does_not_know)
@@ -330,7 +357,13 @@ Test(plugin_load, says_what_a_plugin_holds_instead)
 		     err.message);
 	cr_assert_eq(plugin_find_component(plugin, SB_KIND_BACKEND, &component, &err), SB_ERR_INVALID);
 	cr_assert_null(component);
-	cr_assert(strstr(err.message, "holds no backend, but the operator \"counting-operator\""), "%s", err.message);
+	cr_assert(strstr(err.message, "holds no backend, but the operator \"counting-operator\": name"), "%s",
+		  err.message);
+	plugin_free(plugin);
+	cr_assert_eq(plugin_load(&io, ZOO("good_newer"), NULL, &plugin, &err), SB_OK, "%s", err.message);
+	cr_assert_eq(plugin_find_component(plugin, SB_KIND_OPERATOR, &component, &err), SB_ERR_INVALID);
+	cr_assert(strstr(err.message, "holds no operator, but the backend \"zoo\" and others: name"), "%s",
+		  err.message);
 	plugin_free(plugin);
 }
 
@@ -354,8 +387,13 @@ Test(plugin_load, finds_short_names_in_the_plugin_directory)
 
 Test(plugin_load, suggests_a_near_name_and_lists_what_there_is)
 {
+	static const char *const strangers[] = {"README", "lib.so", "libzzz.a", "zzz.so"};
+	char long_name[NEAREST_NAME_BYTES + 2] = {0};
+
 	copy_good(in_dir("librocksdb_backend.so"));
 	copy_good(in_dir("libexample_processor.so"));
+	for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++)
+		write_file(in_dir(strangers[i]), "");
 	assert_refused_in(dir, "rocskdb", SB_ERR_NOT_FOUND, "did you mean \"rocksdb\"?");
 	assert_refused_in(dir, "rocskdb", SB_ERR_NOT_FOUND, "example-processor, rocksdb");
 	assert_refused_in(dir, "leveldb", SB_ERR_NOT_FOUND, "there are: example-processor, rocksdb");
@@ -363,6 +401,15 @@ Test(plugin_load, suggests_a_near_name_and_lists_what_there_is)
 	assert_refused_in(NULL, "rocksdb", SB_ERR_NOT_FOUND, "no plugin directory");
 	assert_refused_in(dir, "", SB_ERR_NOT_FOUND, "is not the name of a plugin");
 	assert_refused_in(dir, "a b", SB_ERR_NOT_FOUND, "is not the name of a plugin");
+	memset(long_name, 'a', NEAREST_NAME_BYTES);
+	assert_refused_in(dir, long_name, SB_ERR_NOT_FOUND, "there are: example-processor, rocksdb;");
+	long_name[NEAREST_NAME_BYTES] = 'a';
+	assert_refused_in(dir, long_name, SB_ERR_NOT_FOUND, "is not the name of a plugin");
+}
+
+Test(plugin_load, what_ends_like_a_library_is_a_path)
+{
+	assert_refused_in(dir, "nowhere.so", SB_ERR_NOT_FOUND, "there is no plugin file nowhere.so");
 }
 
 Test(plugin_load, says_that_the_plugin_directory_is_empty)
@@ -380,11 +427,13 @@ Test(plugin_load, lists_a_directory_without_running_code)
 	copy_good(in_dir("libgood.so"));
 	write_file(in_dir("broken.so"), "no ELF");
 	write_file(in_dir("README"), "not listed");
+	write_file(in_dir(".so"), "not listed either");
 	cr_assert_eq(plugin_list(&io, dir, false, &out, &err), SB_OK, "%s", err.message);
 	cr_assert(strstr(buffer_text(&out), "NAME  VERSION  ABI  FILE        STATUS\n"), "%s", (char *)out.data);
 	cr_assert(strstr((char *)out.data, "\n-     -        -    broken.so   refused: "), "%s", (char *)out.data);
 	cr_assert(strstr((char *)out.data, "\nzoo   1.0.0    1.0  libgood.so  ok\n"), "%s", (char *)out.data);
 	cr_assert_null(strstr((char *)out.data, "README"));
+	cr_assert_null(strstr((char *)out.data, " .so "));
 	buffer_clear(&out);
 	cr_assert_eq(plugin_list(&io, dir, true, &out, &err), SB_OK, "%s", err.message);
 	cr_assert(strstr(buffer_text(&out), "\"reason\":\t\""), "%s", (char *)out.data);

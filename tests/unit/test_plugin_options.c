@@ -15,7 +15,7 @@
 
 static const char *const colors[] = {"red", "green", "blue", NULL};
 
-enum { FLAG, COUNT, LEVEL, RATIO, SIZE, AGE, TEXT, COLOR, PASSWORD, FREE_COUNT, PIN, CAPACITY };
+enum { FLAG, COUNT, LEVEL, RATIO, SIZE, AGE, TEXT, COLOR, PASSWORD, FREE_COUNT, PIN, CAPACITY, LOSS, TEAM, SCALE };
 
 static sb_option declared[] = {
 	[FLAG] = OPTION("flag", SB_OPTION_BOOL, .default_text = "no"),
@@ -29,6 +29,9 @@ static sb_option declared[] = {
 	[PASSWORD] = OPTION("password", SB_OPTION_STRING, .flags = SB_OPTION_SECRET),
 	[FREE_COUNT] = OPTION("free_count", SB_OPTION_I64, .default_text = NULL),
 	[CAPACITY] = OPTION("capacity", SB_OPTION_SIZE, .min = 1024, .max = INT64_MAX),
+	[LOSS] = OPTION("loss", SB_OPTION_F64, .min_f64 = -1, .max_f64 = 0),
+	[SCALE] = OPTION("scale", SB_OPTION_F64),
+	[TEAM] = OPTION("team", SB_OPTION_CHOICE, .flags = SB_OPTION_SECRET, .choices = colors),
 	[PIN] = OPTION("pin", SB_OPTION_I64, .flags = SB_OPTION_SECRET, .min = 0, .max = 9999),
 };
 
@@ -144,6 +147,9 @@ Test(plugin_options, texts_may_hold_anything_behind_the_first_equals_sign)
 	set = parse("ratio=1.5e-3");
 	cr_assert_eq(set.values[RATIO].f64, 1.5e-3);
 	option_set_done(&set);
+	set = parse("scale=-1e300");
+	cr_assert_eq(set.values[SCALE].f64, -1e300);
+	option_set_done(&set);
 	set = parse("color=red");
 	cr_assert(slice_equal_text(set.values[COLOR].text, "red"));
 	option_set_done(&set);
@@ -178,11 +184,41 @@ Test(plugin_options, wrong_types_are_refused)
 	assert_refused("color=gren", "is none of red, green, blue; did you mean \"green\"?");
 }
 
+/* The loader refuses such declarations, but nobody has to have asked it. */
+Test(plugin_options, a_default_that_is_none_is_refused_with_the_option)
+{
+	static sb_option spoilt[] = {OPTION("count", SB_OPTION_I64, .default_text = "many")};
+	static const struct component of = {.id = "thing", .options = spoilt, .option_count = 1};
+	struct option_set set = {.count = 77};
+	sb_error err = ERROR_INIT;
+
+	cr_assert_eq(option_set_parse(&of, "--backend-opt", NULL, 0, &set, &err), SB_ERR_CONFIG);
+	cr_assert(strstr(err.message, "count=many: the value of this option of thing is not a whole"), "%s",
+		  err.message);
+	cr_assert_eq(set.count, 77);
+}
+
+Test(plugin_options, a_long_value_is_not_repeated_whole)
+{
+	char pair[200] = "count=";
+	sb_error err;
+
+	memset(pair + 6, '1', 150);
+	err = refusal(&component, pair);
+	pair[6 + 100] = 0;
+	cr_assert(strstr(err.message, pair), "%s", err.message);
+	pair[6 + 100] = '1';
+	pair[6 + 101] = 0;
+	cr_assert_null(strstr(err.message, pair), "%s", err.message);
+}
+
 Test(plugin_options, values_out_of_range_are_refused_with_the_range)
 {
 	assert_refused("count=11", "is out of range: -5 to 10");
 	assert_refused("count=-6", "is out of range: -5 to 10");
 	assert_refused("ratio=1.50001", "is out of range: 0 to 1.5");
+	assert_refused("loss=0.5", "is out of range: -1 to 0");
+	assert_refused("loss=-1.5", "is out of range: -1 to 0");
 	assert_refused("size=4095", "is out of range: 4KiB to 1GiB");
 	assert_refused("age=8d", "is out of range: 1ms to 7d");
 	assert_refused("capacity=5", "is out of range: 1KiB or more");
@@ -191,10 +227,17 @@ Test(plugin_options, values_out_of_range_are_refused_with_the_range)
 
 Test(plugin_options, unknown_names_are_refused_with_the_nearest)
 {
+	char long_pair[160] = {0};
+
 	assert_refused("cuont=1", "no option \"cuont\"; did you mean \"count\"?");
 	assert_refused("siz=1", "did you mean \"size\"?");
 	assert_refused("nothing_like_it=1", "it has: flag, count, level");
 	cr_assert(strstr(refusal(&without_options, "size=1").message, "has no options"));
+	memset(long_pair, 'a', 150);
+	strcpy(long_pair + 150, "=1");
+	assert_refused(long_pair, "has no option \"aaaa");
+	long_pair[101] = 0;
+	cr_assert_null(strstr(refusal(&component, strcat(long_pair, "=1")).message, long_pair));
 }
 
 Test(plugin_options, a_pair_without_a_name_or_value_is_refused)
@@ -217,13 +260,15 @@ Test(plugin_options, an_option_given_twice_is_refused)
 
 Test(plugin_options, secret_values_are_in_no_sentence)
 {
-	static const char *const pairs[] = {"pin=hunter2", "pin=12345", "password=hunter2\xff", "hunter2", NULL};
+	static const char *const pairs[] = {"pin=hunter2", "pin=12345", "password=hunter2\xff",
+					    "hunter2",	   "team=gren", NULL};
 
 	for (size_t i = 0; pairs[i]; i++) {
 		sb_error err = refusal(&component, pairs[i]);
 
 		cr_assert_null(strstr(err.message, "hunter2"), "%s", err.message);
 		cr_assert_null(strstr(err.message, "12345"), "%s", err.message);
+		cr_assert_null(strstr(err.message, "did you mean"), "%s", err.message);
 	}
 }
 
