@@ -15,8 +15,6 @@
 #include "base/error.h"
 #include "host/sandbox.h"
 
-#define NO_SANDBOX 77
-
 static char dir[] = "/tmp/sbhost-sandbox-XXXXXX";
 static char state[64], checkpoints[64], inputs[64], outside[64], output[64];
 static struct log silent = {.fd = -1};
@@ -127,6 +125,14 @@ static int look_around(enum sandbox_mode mode)
 	return wrong;
 }
 
+/* Where a build with counters writes them, from inside as well; else nothing. */
+static const char *counters(void)
+{
+	const char *counted = getenv("SBHOST_COVERAGE");
+
+	return counted && strcmp(counted, "1") == 0 ? SB_BUILD_DIR : "/nonexistent/counters";
+}
+
 static int inside(enum sandbox_mode mode)
 {
 	const struct sandbox_path paths[] = {
@@ -135,6 +141,7 @@ static int inside(enum sandbox_mode mode)
 		{inputs, SANDBOX_READ},
 		{output, SANDBOX_OUTPUT},
 		{"/nonexistent/directory", SANDBOX_READ},
+		{counters(), SANDBOX_WRITE},
 	};
 	sb_error err = ERROR_INIT;
 	int32_t status = sandbox_enter(mode, paths, sizeof(paths) / sizeof(paths[0]), &silent, &err);
@@ -194,6 +201,72 @@ Test(sandbox, is_refused_while_another_thread_is_there)
 	status = sandbox_enter(SANDBOX_LOCAL, NULL, 0, &silent, &err);
 	cr_assert_eq(status, SB_ERR_UNSUPPORTED);
 	cr_assert(strstr(err.message, "a plugin started") || strstr(err.message, "Landlock"), "%s", err.message);
+}
+
+/* Fails before anything is given up for good: in a process of its own all the same. */
+static void expect_refusal(const struct sandbox_path *path, const char *says)
+{
+	int ends[2];
+	char said[sizeof(((sb_error *)NULL)->message)] = "";
+	pid_t pid;
+
+	cr_assert_eq(pipe(ends), 0);
+	pid = fork();
+	cr_assert_geq(pid, 0);
+	if (pid == 0) {
+		sb_error err = ERROR_INIT;
+		int32_t status = sandbox_enter(SANDBOX_LOCAL, path, 1, &silent, &err);
+
+		if (status == SB_OK)
+			snprintf(err.message, sizeof(err.message), "it was entered");
+		_exit(write(ends[1], err.message, sizeof(err.message)) != sizeof(err.message));
+	}
+	cr_assert_eq(read(ends[0], said, sizeof(said)), (ssize_t)sizeof(said));
+	waitpid(pid, NULL, 0);
+	if (!strstr(said, "Landlock, or"))
+		cr_assert(strstr(said, says), "%s", said);
+}
+
+Test(sandbox, path_that_cannot_be_had_is_refused_in_a_sentence)
+{
+	char loop[64], below[128];
+
+	snprintf(loop, sizeof(loop), "%s/loop", dir);
+	snprintf(below, sizeof(below), "%s/absent/out", dir);
+	cr_assert_eq(symlink(loop, loop), 0);
+	expect_refusal(&(struct sandbox_path){loop, SANDBOX_READ}, "cannot look at");
+	expect_refusal(&(struct sandbox_path){loop, SANDBOX_WRITE}, "cannot look at");
+	expect_refusal(&(struct sandbox_path){below, SANDBOX_OUTPUT}, "cannot make");
+}
+
+static int32_t enter_with_output(const char *path, const struct log *log)
+{
+	const struct sandbox_path paths[] = {{path, SANDBOX_OUTPUT}, {counters(), SANDBOX_WRITE}};
+	sb_error err = ERROR_INIT;
+
+	return sandbox_enter(SANDBOX_LOCAL, paths, 2, log, &err);
+}
+
+/* By a name without a directory, and twice: the second time it is there. Says so in the log. */
+Test(sandbox, output_in_the_working_directory_is_made_once)
+{
+	const struct log told = {.fd = STDERR_FILENO, .level = SB_LOG_INFO, .clock = &(struct clock){0}};
+	int status;
+
+	cr_assert_eq(chdir(dir), 0);
+	clock_init_system(told.clock);
+	for (int i = 0; i < 2; i++) {
+		pid_t pid = fork();
+
+		cr_assert_geq(pid, 0);
+		if (pid == 0) {
+			int32_t entered = enter_with_output("lonely", &told);
+
+			_exit(entered == SB_ERR_UNSUPPORTED ? 2 : entered != SB_OK || !can_write("lonely"));
+		}
+		cr_assert_eq(waitpid(pid, &status, 0), pid);
+		cr_assert(WIFEXITED(status) && WEXITSTATUS(status) != 1);
+	}
 }
 
 Test(sandbox, off_gives_up_nothing)
