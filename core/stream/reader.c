@@ -30,6 +30,7 @@ struct reader {
 	uint64_t decoded; /* what is told of it in r->p->decoded lags behind within a turn */
 	int64_t next_tick_ns;
 	uint32_t turn; /* the partition that is next */
+	struct pollfd *fds; /* room for all partitions and the pipeline's own */
 	struct profile *watch;
 };
 
@@ -305,12 +306,10 @@ static int timeout_ms(const struct reader *r, int64_t due_ns)
 static void wait_for_input(struct reader *r, bool sources_too)
 {
 	uint32_t count = r->p->config.partition_count;
-	struct pollfd *fds = calloc(count + 1, sizeof(*fds));
+	struct pollfd *fds = r->fds;
 	int64_t due_ns = INT64_MAX;
 	nfds_t n = 0;
 
-	if (!fds)
-		return; /* out of memory: the loop comes back by itself */
 	fds[n++] = (struct pollfd){.fd = r->p->wake_fd, .events = POLLIN};
 	for (uint32_t i = 0; sources_too && i < count; i++) {
 		const struct partition *partition = &r->p->config.partitions[i];
@@ -326,7 +325,6 @@ static void wait_for_input(struct reader *r, bool sources_too)
 	profile_lap(r->watch, PROFILE_DECODE);
 	poll(fds, n, timeout_ms(r, due_ns));
 	profile_lap(r->watch, PROFILE_IDLE);
-	free(fds);
 	drain_wake_fd(r);
 }
 
@@ -412,7 +410,8 @@ static int32_t init(struct reader *r, struct pipeline *p, sb_error *err)
 	*r = (struct reader){.p = p, .time_field = UINT32_MAX, .watch = &p->reader_profile};
 	r->batches = calloc(p->config.tasks, sizeof(struct batch *));
 	r->values = calloc(p->config.operator->input_count, sizeof(*r->values));
-	if (!r->batches || !r->values)
+	r->fds = calloc(p->config.partition_count + 1, sizeof(*r->fds));
+	if (!r->batches || !r->values || !r->fds)
 		return error_no_memory(err);
 	for (uint32_t i = 0; i < p->config.operator->input_count; i++) {
 		if (p->config.operator->inputs[i].flags & SB_FIELD_KEY)
@@ -432,6 +431,7 @@ static void done(struct reader *r)
 		batch_free(r->batches[i]);
 	free(r->batches);
 	free(r->values);
+	free(r->fds);
 	arena_done(&r->arena);
 }
 

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "fault/checkpoint_fixture.h"
 #include "fault/loose_disk.h"
+#include "fault/starve.h"
 
 #define PATIENCE_S 100 /* for what takes milliseconds; who hangs is found by it */
 
@@ -25,7 +26,7 @@ struct report {
 	enum job_end end;
 	sb_error error, differs;
 	int descriptors_lost;
-	bool has_leaks;
+	bool has_leaks, starved;
 	struct failing_io failing;
 };
 
@@ -155,7 +156,13 @@ static _Noreturn void be_the_job(const struct fault_job *job, struct report *rep
 	close(input_fd);
 	fault_arm(&report->failing, &job->fault);
 	before = (int)count_names("/proc/self/fd", "");
+	if (job->starve_at)
+		starve_arm(job->starve_at, job->starve_on);
 	report->end = run_job(job, &report->failing.io, log_fd, &report->error);
+	if (job->starve_at) {
+		starve_disarm();
+		report->starved = starve_hit();
+	}
 	report->descriptors_lost = (int)count_names("/proc/self/fd", "") - before;
 	report->has_leaks = fault_has_leaks();
 	if (job->compare && report->end == JOB_DONE)
@@ -232,6 +239,7 @@ static void take_report(const struct report *report, struct fault_outcome *outco
 	outcome->differs = report->differs;
 	outcome->descriptors_lost = report->descriptors_lost;
 	outcome->has_leaks = report->has_leaks;
+	outcome->starved = report->starved;
 	outcome->hit = report->failing.hit;
 	outcome->hit_inside = report->failing.hit_inside;
 	outcome->hit_call = report->failing.hit_call;

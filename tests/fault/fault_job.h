@@ -39,6 +39,8 @@ struct fault_job {
 	const char *backend_option; /* NULL: none */
 	uint64_t keep;
 	struct fault fault;
+	uint64_t starve_at; /* the allocation that fails (starve.h); 0: none */
+	bool starve_on; /* and all behind it */
 	bool compare; /* behind a good end: fault_compare with the newest checkpoint */
 };
 
@@ -51,6 +53,7 @@ struct fault_outcome {
 	enum io_call hit_call;
 	uint64_t calls;
 	int descriptors_lost;
+	bool starved; /* starve_at has come */
 	bool has_leaks; /* of memory; looked for under the address sanitizer only */
 	struct buffer log;
 	unsigned created, failed; /* checkpoints, by the log */
