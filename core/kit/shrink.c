@@ -187,26 +187,37 @@ static int32_t shrink_steps(struct shrink *shrink, struct plan *plan)
 	return SB_OK;
 }
 
+/* *ret_failed: the steps up to the one at which the trial failed fail again; then plan holds the fewest, and *ret_again what came of them. */
+static int32_t find_fewest(struct shrink *shrink, struct plan *plan, struct trial_result *ret_again, bool *ret_failed)
+{
+	bool ignored;
+
+	TRY(add_steps(plan, 0, shrink->trial->witness->step, shrink->err));
+	TRY(fails(shrink, plan, ret_failed));
+	if (!*ret_failed)
+		return SB_OK;
+	TRY(shrink_batches(shrink, plan));
+	TRY(shrink_steps(shrink, plan));
+	plan->trace = true;
+	TRY(attempt(shrink, plan, ret_again, &ignored));
+	plan->trace = false;
+	return SB_OK;
+}
+
 int32_t shrink_run(struct trial *trial, int64_t limit_ms, struct trial_result *result, sb_error *err)
 {
 	struct shrink shrink = {.trial = trial, .limit_ms = limit_ms, .err = err};
 	struct plan plan = {.given = true, .round = trial->witness->round};
 	struct trial_result again;
-	bool failed;
+	bool failed = false;
+	const int32_t status = find_fewest(&shrink, &plan, &again, &failed);
 
-	TRY(add_steps(&plan, 0, trial->witness->step, err));
-	TRY(fails(&shrink, &plan, &failed));
-	if (!failed) {
+	if (status != SB_OK || !failed) {
 		plan_done(&plan);
-		return SB_OK;
+		return status;
 	}
-	TRY(shrink_batches(&shrink, &plan));
-	TRY(shrink_steps(&shrink, &plan));
-	plan.trace = true;
-	TRY(attempt(&shrink, &plan, &again, &failed));
 	trial_result_done(result);
 	*result = again;
-	plan.trace = false;
 	trial->plan = plan;
 	return SB_OK;
 }

@@ -72,7 +72,9 @@ class PluginCheck(harness.Case):
     def test_mistakes(self):
         self.assertSays(self.sbhost("plugin", "check", GOOD, "--filter", "pinz.pins_are_released_in_any_order", status=2), "did you mean pins.")
         self.assertSays(self.sbhost("plugin", "check", GOOD, "--reproduce", "nothing@1", status=2), "--reproduce", "no such rule")
-        self.assertSays(self.sbhost("plugin", "check", GOOD, "--reproduce", RANDOM + "@1:x", status=2), "--reproduce")
+        for way in ("@x", "@1:x", "@1:1", "@1:1:1:", "@1:1:1:x", "@1:1:1:5-3", "@1:1:1:3;4", "@1:1:1:2-,4", "@1:0:1:100000"):
+            with self.subTest(way=way):
+                self.assertSays(self.sbhost("plugin", "check", GOOD, "--reproduce", RANDOM + way, status=2), "--reproduce")
         self.assertSays(self.sbhost("plugin", "check", "./absent.so", status=4), "absent.so")
         self.assertSays(self.sbhost("plugin", "check", GOOD, "--timeout", "0", status=3), "--timeout")
         self.assertSays(self.sbhost("plugin", "check", status=2), "--help")
