@@ -31,13 +31,15 @@ static bool is_library_name(const char *file)
 static int32_t examine(struct io *io, const char *dir, const char *file, struct row *ret_row, sb_error *err)
 {
 	AUTO(done_buffer) struct buffer path = BUFFER_INIT;
+	int32_t status;
 
 	buffer_printf(&path, "%s/%s", dir, file);
 	if (!buffer_text(&path))
 		return error_no_memory(err);
 	*ret_row = (struct row){.file = file, .reason = ERROR_INIT};
-	ret_row->accepted = plugin_vet(io, (char *)path.data, &ret_row->note, &ret_row->reason) == SB_OK;
-	return SB_OK;
+	status = plugin_vet(io, (char *)path.data, &ret_row->note, &ret_row->reason);
+	ret_row->accepted = status == SB_OK;
+	return status == SB_ERR_NO_MEMORY ? error_no_memory(err) : SB_OK; /* which says nothing of the plugin */
 }
 
 static int32_t for_each_row(struct io *io, const char *dir, row_fn fn, void *out, sb_error *err)

@@ -7,6 +7,7 @@ import sys
 sys.dont_write_bytecode = True
 
 import os
+import re
 import shutil
 import time
 import unittest
@@ -16,9 +17,14 @@ from harness import numbered_events
 from oracle import Oracle, read_ndjson
 
 EVERY = int(os.environ.get("SBHOST_STARVE_EVERY") or 0)
-CASES = 25  # when not all are tried, for each kind of job
+CASES = 16  # when not all are tried, for each kind of job and for each command
 EVENTS = 400
 USERS = 30
+
+
+def timeless(out):
+    """Without how long ago it was."""
+    return re.sub(rb'"age_ms":\d+', b"", out)
 
 
 class Starved(harness.Case):
@@ -64,37 +70,80 @@ class Starved(harness.Case):
         self.oracle.check_output(self.path("out"), ordered=True)
         return reached
 
-    def allocations(self, backend, restored):
-        """About how many a job asks for."""
+    @staticmethod
+    def allocations(starve):
+        """About how many there are: starve tells whether the given one was reached."""
         low, high = 1, 2
-        while self.starve(backend, high, False, restored):
+        while starve(high):
             low, high = high, 2 * high
         while high - low > max(1, low // 50):
             middle = (low + high) // 2
-            if self.starve(backend, middle, False, restored):
+            if starve(middle):
                 low = middle
             else:
                 high = middle
         return high
 
-    def try_all(self, backend):
-        cases = 0
+    def try_all(self, what, starve):
+        """starve takes the number of an allocation, and whether all after it fail, too."""
+        total = self.allocations(lambda at: starve(at, False))
+        step = EVERY or max(1, total // CASES)
+        cases = [(at, always) for always in (False, True) for at in range(1 + time.localtime().tm_yday % step, total, step)]
+        for at, always in cases:
+            starve(at, always)
+        harness.note("%s, %s: about %d allocations, %d cases" % (self.id(), what, total, len(cases)))
+
+    def try_jobs(self, backend):
         for restored in (False, True):
-            total = self.allocations(backend, restored)
-            step = EVERY or max(1, total // CASES)
-            for always in (False, True):
-                for at in range(1 + time.localtime().tm_yday % step, total, step):
-                    self.starve(backend, at, always, restored)
-                    cases += 1
-            harness.note("%s: about %d allocations, restored %s" % (self.id(), total, restored))
-        harness.note("%s: %d cases" % (self.id(), cases))
+            self.try_all("restored %s" % restored, lambda at, always, restored=restored: self.starve(backend, at, always, restored))
 
     def test_memory(self):
-        self.try_all("memory")
+        self.try_jobs("memory")
 
     @harness.needs_rocksdb
     def test_rocksdb(self):
-        self.try_all("rocksdb")
+        self.try_jobs("rocksdb")
+
+    def test_lmdb(self):
+        if not harness.is_built("lmdb"):
+            self.skipTest("Skipping LMDB test (not available): install liblmdb-dev")
+        self.try_jobs("lmdb")
+
+    def command(self, arguments, **how):
+        """What it did, and the file that it may have written."""
+        for name in ("reached", "packed"):
+            if os.path.exists(self.path(name)):
+                os.unlink(self.path(name))
+        done = self.sbhost(*arguments, **how)
+        return done, self.read("packed") if os.path.exists(self.path("packed")) else None
+
+    def starve_command(self, arguments, whole, at, always):
+        """It does all that it should, or fails with a sentence, and no file is half written; False when it has fewer allocations."""
+        done, packed = self.command(arguments, status=None, env=self.env(at, always))
+        said = "allocation %d, always %s: %s" % (at, always, done)
+        self.assertIn(done.status, (0, 1, 2, 3, 4, 5, 6), said)
+        if done.status:
+            self.assertTrue(done.err.strip().split("\n")[-1].startswith("sbhost"), said)
+            self.assertIn(packed, (None, whole[1]), said)
+        else:
+            self.assertEqual((timeless(done.out), packed), whole, said)
+        return os.path.exists(self.path("reached"))
+
+    def test_commands(self):
+        self.sbhost(*self.arguments("memory", "--keep", "3", "--max-events", "150"))
+        self.sbhost(*self.arguments("memory", "--keep", "3"))
+        before = {path: self.read(path) for path in self.checkpoints()}
+        older, newest = [os.path.basename(path)[:-len(".json")] for path in self.checkpoints()[-2:]]
+        for arguments in (("checkpoint", "list", "--json"), ("checkpoint", "list", "--verify", "--json"), ("checkpoint", "verify"),
+                          ("checkpoint", "inspect", "--json"), ("checkpoint", "diff", older, newest),
+                          ("checkpoint", "export", "latest", "packed"), ("state", "get", "user-1"), ("state", "export"),
+                          ("plugin", "info", "--json", "memory"), ("plugin", "list", "--json")):
+            with self.subTest(command=arguments):
+                done, packed = self.command(arguments)
+                whole = (timeless(done.out), packed)
+                self.try_all(" ".join(arguments[:2]),
+                             lambda at, always, whole=whole, arguments=arguments: self.starve_command(arguments, whole, at, always))
+        self.assertEqual({path: self.read(path) for path in self.checkpoints()}, before)
 
 
 if __name__ == "__main__":
