@@ -14,6 +14,11 @@ uint64_t hash64_of(sb_slice bytes)
 	return XXH3_64bits(bytes.ptr, bytes.len);
 }
 
+uint64_t hash64_keyed(sb_slice bytes, uint64_t secret)
+{
+	return XXH3_64bits_withSeed(bytes.ptr, bytes.len, secret);
+}
+
 struct hash128 hash128_of(sb_slice bytes)
 {
 	XXH128_hash_t h = XXH3_128bits(bytes.ptr, bytes.len);

@@ -38,6 +38,8 @@ struct hash128 {
 
 struct hash128 hash128_of(sb_slice bytes);
 uint64_t hash64_of(sb_slice bytes);
+/* For a table whose keys come from outside. */
+uint64_t hash64_keyed(sb_slice bytes, uint64_t secret);
 /* Addition modulo 2^128: the sum over a set of hashes is the same in any order. */
 struct hash128 hash128_add(struct hash128 a, struct hash128 b);
 

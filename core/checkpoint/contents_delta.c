@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "base/arena.h"
 #include "base/cleanup.h"
@@ -35,6 +36,7 @@ struct delta_contents {
 	uint32_t level_count;
 	struct word *words;
 	uint64_t mask, count;
+	uint64_t secret; /* of the table's hash */
 	struct arena keys;
 	struct buffer key;
 	uint32_t level; /* whose snapshot is being read */
@@ -53,7 +55,7 @@ static sb_slice compose(struct delta_contents *delta, const struct checkpoint_it
 	return buffer_slice(&delta->key);
 }
 
-/* The slot of the key: its word, or the empty one where that belongs. Keyed by where the table lies: keys come from outside. */
+/* The slot of the key: its word, or the empty one where that belongs. */
 static struct word *find(const struct delta_contents *delta, sb_slice key, uint64_t hash)
 {
 	uint64_t at = hash & delta->mask;
@@ -72,12 +74,13 @@ static struct word *find(const struct delta_contents *delta, sb_slice key, uint6
 	}
 }
 
-static uint64_t hash_of(const struct delta_contents *delta, sb_slice key)
+/* Keys come from outside, so nobody may know beforehand where they lie: the kernel gives each process a few random bytes. */
+static uint64_t draw_secret(const struct delta_contents *delta)
 {
-	uint64_t hash = hash64_of(key) ^ (uint64_t)(uintptr_t)delta;
+	uint64_t secret;
 
-	hash *= UINT64_C(0x9e3779b97f4a7c15);
-	return hash ^ hash >> 32;
+	memcpy(&secret, (const void *)getauxval(AT_RANDOM), sizeof(secret));
+	return secret ^ (uint64_t)(uintptr_t)delta;
 }
 
 static int32_t grow(struct delta_contents *delta, sb_error *err)
@@ -108,7 +111,7 @@ static int32_t note(struct delta_contents *delta, const struct checkpoint_item *
 	TRY(buffer_check(&delta->key, err));
 	if (delta->count >= delta->mask / 2)
 		TRY(grow(delta, err));
-	hash = hash_of(delta, key);
+	hash = hash64_keyed(key, delta->secret);
 	word = find(delta, key, hash);
 	if (!word->key) {
 		uint8_t *copy = arena_alloc(&delta->keys, key.len);
@@ -147,6 +150,7 @@ int32_t delta_contents_open(struct checkpoint_contents *contents, struct delta_c
 		return error_no_memory(err);
 	*ret_delta = delta;
 	delta->contents = contents;
+	delta->secret = draw_secret(delta);
 	delta->levels[0] = contents->reader;
 	TRY(chain_open(contents->config.store, checkpoint_reader_meta(contents->reader), false, delta->levels + 1,
 		       &parents, err));
@@ -182,7 +186,7 @@ static int32_t counts(struct delta_contents *delta, const struct checkpoint_item
 		return SB_OK;
 	key = compose(delta, item);
 	TRY(buffer_check(&delta->key, err));
-	word = find(delta, key, hash_of(delta, key));
+	word = find(delta, key, hash64_keyed(key, delta->secret));
 	if (level + 1 == delta->level_count)
 		*ret_counts = !word->key;
 	else /* ordinals begin with 1, so no item is the last word in an empty slot */
