@@ -7,7 +7,6 @@ import sys
 sys.dont_write_bytecode = True
 
 import os
-import re
 import shutil
 import time
 import unittest
@@ -17,14 +16,9 @@ from harness import numbered_events
 from oracle import Oracle, read_ndjson
 
 EVERY = int(os.environ.get("SBHOST_STARVE_EVERY") or 0)
-CASES = 16  # when not all are tried, for each kind of job and for each command
+CASES = 16  # when not all are tried, for each kind of job
 EVENTS = 400
 USERS = 30
-
-
-def timeless(out):
-    """Without how long ago it was."""
-    return re.sub(rb'"age_ms":\d+', b"", out)
 
 
 class Starved(harness.Case):
@@ -108,42 +102,6 @@ class Starved(harness.Case):
         if not harness.is_built("lmdb"):
             self.skipTest("Skipping LMDB test (not available): install liblmdb-dev")
         self.try_jobs("lmdb")
-
-    def command(self, arguments, **how):
-        """What it did, and the file that it may have written."""
-        for name in ("reached", "packed"):
-            if os.path.exists(self.path(name)):
-                os.unlink(self.path(name))
-        done = self.sbhost(*arguments, **how)
-        return done, self.read("packed") if os.path.exists(self.path("packed")) else None
-
-    def starve_command(self, arguments, whole, at, always):
-        """It does all that it should, or fails with a sentence, and no file is half written; False when it has fewer allocations."""
-        done, packed = self.command(arguments, status=None, env=self.env(at, always))
-        said = "allocation %d, always %s: %s" % (at, always, done)
-        self.assertIn(done.status, (0, 1, 2, 3, 4, 5, 6), said)
-        if done.status:
-            self.assertTrue(done.err.strip().split("\n")[-1].startswith("sbhost"), said)
-            self.assertIn(packed, (None, whole[1]), said)
-        else:
-            self.assertEqual((timeless(done.out), packed), whole, said)
-        return os.path.exists(self.path("reached"))
-
-    def test_commands(self):
-        self.sbhost(*self.arguments("memory", "--keep", "3", "--max-events", "150"))
-        self.sbhost(*self.arguments("memory", "--keep", "3"))
-        before = {path: self.read(path) for path in self.checkpoints()}
-        older, newest = [os.path.basename(path)[:-len(".json")] for path in self.checkpoints()[-2:]]
-        for arguments in (("checkpoint", "list", "--json"), ("checkpoint", "list", "--verify", "--json"), ("checkpoint", "verify"),
-                          ("checkpoint", "inspect", "--json"), ("checkpoint", "diff", older, newest),
-                          ("checkpoint", "export", "latest", "packed"), ("state", "get", "user-1"), ("state", "export"),
-                          ("plugin", "info", "--json", "memory"), ("plugin", "list", "--json")):
-            with self.subTest(command=arguments):
-                done, packed = self.command(arguments)
-                whole = (timeless(done.out), packed)
-                self.try_all(" ".join(arguments[:2]),
-                             lambda at, always, whole=whole, arguments=arguments: self.starve_command(arguments, whole, at, always))
-        self.assertEqual({path: self.read(path) for path in self.checkpoints()}, before)
 
 
 if __name__ == "__main__":
