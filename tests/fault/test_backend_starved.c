@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <link.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,6 +17,7 @@
 #endif
 
 #include "fault/backend_session.h"
+#include "support/redis.h"
 
 #define CALLS_MAX 100000
 
@@ -223,6 +225,36 @@ Test(backend_starved, rocksdb_keeps_its_promises)
 Test(backend_starved, fault_keeps_its_promises)
 {
 	try_both("fault", NULL, 200);
+}
+
+static struct redis_server server;
+
+static void stop_server(void)
+{
+	if (server.dir[0])
+		redis_stop(&server);
+}
+
+/* A life that could not leave its place is found dead by the next one, a moment later. */
+Test(backend_starved, redis_keeps_its_promises, .fini = stop_server)
+{
+	const char *const options[] = {server.option, "retries=4", "expiry_margin=0", NULL};
+
+	NEED_REDIS();
+	redis_start(&server);
+	try_both("redis", options, 120);
+}
+
+/* Whose iterators are not stable, so it is copied. */
+Test(backend_starved, fault_over_redis_keeps_its_promises, .fini = stop_server)
+{
+	char inner[256];
+	const char *const options[] = {"inner=redis", inner, NULL};
+
+	NEED_REDIS();
+	redis_start(&server);
+	snprintf(inner, sizeof(inner), "inner_options=%s,retries=4,expiry_margin=0", server.option);
+	try_both("fault", options, 60);
 }
 
 #else

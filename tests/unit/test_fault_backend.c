@@ -138,6 +138,51 @@ Test(fault_backend, stale_iterator_shows_what_was_before_a_write)
 	profile_close(&s);
 }
 
+FAULT_PROFILE(always_stale, "stale_iterator=1");
+
+/* Every iterator shows the moment before the last write that came after one was shown, within its bounds. */
+Test(fault_backend, stale_iterator_keeps_to_its_bounds)
+{
+	uint8_t lower[64], upper[64];
+	const sb_iter_options bounds = {.struct_size = sizeof(bounds),
+					.lower = key_of_number(lower, 1, 10),
+					.upper = key_of_number(upper, 1, 25)};
+	struct subject s;
+	sb_error err = ERROR_INIT;
+	unsigned found = 0;
+	uint64_t count = 1;
+	sb_entry entries[4];
+	sb_iter *iter;
+
+	profile_open(&s, &always_stale, SEED);
+	cr_assert_eq(write_keys(&s, KEYS, "old", &err), SB_OK);
+	cr_assert_eq(count_by_iterator(&s, "old"), 0);
+	cr_assert_eq(write_keys(&s, KEYS, "new", &err), SB_OK);
+	cr_assert_eq(s.ops->iter_open(s.backend, &bounds, &iter, &err), SB_OK, "%s", err.message);
+	while (count && s.ops->iter_next(iter, 4, entries, &count, &err) == SB_OK)
+		for (uint64_t i = 0; i < count; i++)
+			found += slice_equal(entries[i].value, slice_of_text("old"));
+	s.ops->iter_close(iter);
+	cr_assert_eq(found, 15);
+	cr_assert_eq(count_by_iterator(&s, "new"), KEYS, "there was no write since");
+	profile_close(&s);
+}
+
+FAULT_PROFILE(delayed, "delay_nth=2", "delay=1ms");
+
+Test(fault_backend, delayed_call_is_made_all_the_same)
+{
+	struct subject s;
+	sb_error err = ERROR_INIT;
+
+	profile_open(&s, &delayed, SEED);
+	cr_assert_eq(write_keys(&s, KEYS, "one", &err), SB_OK);
+	cr_assert_eq(write_keys(&s, KEYS, "two", &err), SB_OK);
+	cr_assert_eq(count_value(&s, "two"), KEYS);
+	cr_assert_eq(figure(&s, "fault_delay"), 1);
+	profile_close(&s);
+}
+
 FAULT_PROFILE(short_read, "short_read_nth=4");
 
 Test(fault_backend, short_read_lacks_the_second_half)
@@ -254,10 +299,15 @@ Test(fault_backend, inner_backend_is_found_and_vetted_as_any_other)
 	const char *const unknown[] = {"inner=memroy"};
 	const char *const no_plugin[] = {"inner=/etc/passwd/x.so"};
 	const char *const no_backend[] = {"inner=example-processor"};
+	char text[512] = "inner_options=";
+	const char *const too_many[] = {text};
 	const char *const bad_option[] = {"inner_options=memory_limit=1GiB,huge_page=no"};
 
 	assert_refused(unknown, 1, SB_ERR_NOT_FOUND, "did you mean \"memory\"?");
 	assert_refused(no_plugin, 1, SB_ERR_NOT_FOUND, "/etc/passwd");
 	assert_refused(no_backend, 1, SB_ERR_INVALID, "holds no backend");
 	assert_refused(bad_option, 1, SB_ERR_CONFIG, "huge_pages");
+	for (unsigned i = 0; i < 65; i++)
+		strcat(text, "a=1,");
+	assert_refused(too_many, 1, SB_ERR_CONFIG, "more than 64 options");
 }
