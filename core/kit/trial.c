@@ -193,7 +193,10 @@ int32_t trial_run(const struct trial *trial, int64_t limit_ms, struct trial_resu
 	take_said(said, &ret_result->said);
 	close(said);
 	ret_result->duration_ms = now_ms() - started_ms;
-	return io_remove_tree(trial->io, trial->dir, err);
+	if (io_remove_tree(trial->io, trial->dir, err) == SB_OK)
+		return SB_OK;
+	trial_result_done(ret_result);
+	return err->code;
 }
 
 void trial_result_done(struct trial_result *result)
