@@ -36,8 +36,8 @@ struct saved {
 	uint64_t chunk_count, taken_back;
 	/* From the owner to the walker. */
 	struct saved_chunk *_Atomic first;
-	/* From the walker to the owner. */
-	_Atomic uint64_t let_go; /* chunks */
+	/* From the walker to the owner, on a line of their own with the rest of the walker's. */
+	_Alignas(64) _Atomic uint64_t let_go; /* chunks */
 	/* The walker's own. */
 	const struct saved_chunk *at_chunk;
 	uint32_t at;
