@@ -75,6 +75,21 @@ void scratch_copy(const char *from, const char *to)
 	}
 }
 
+static int no_fsync(struct io *io, int fd)
+{
+	(void)io;
+	(void)fd;
+	return 0;
+}
+
+void quick_io_init(struct io *io, struct io_ops *ops)
+{
+	io_init_system(io);
+	*ops = *io->ops;
+	ops->fsync = no_fsync;
+	io->ops = ops;
+}
+
 static uint64_t mix(uint64_t a, uint64_t b)
 {
 	uint64_t parts[2] = {a, b};

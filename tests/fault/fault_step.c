@@ -5,27 +5,12 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "fault/checkpoint_fixture.h"
 #include "fault/failing_io.h"
 #include "fault/fault_job.h"
 #include "fault/starve.h"
 
 #define CALLS_MAX 20000
-
-/* Without waiting for the disk, thousands of attempts take seconds. */
-static int no_fsync(struct io *io, int fd)
-{
-	(void)io;
-	(void)fd;
-	return 0;
-}
-
-static void init_quick(struct io *io, struct io_ops *ops)
-{
-	io_init_system(io);
-	*ops = *io->ops;
-	ops->fsync = no_fsync;
-	io->ops = ops;
-}
 
 static int32_t go_well(const struct fault_step *step, uint64_t nth, sb_error *err)
 {
@@ -33,7 +18,7 @@ static int32_t go_well(const struct fault_step *step, uint64_t nth, sb_error *er
 	struct io_ops ops;
 	struct io io;
 
-	init_quick(&io, &ops);
+	quick_io_init(&io, &ops);
 	if (step->run(&io, &failure) != SB_OK)
 		return error_set(err, SB_ERR_INTERNAL, "%s, after failure %" PRIu64 ": %s", step->name, nth,
 				 failure.message);
@@ -56,7 +41,7 @@ static int32_t starve(const struct fault_step *step, void (*prepare)(void), bool
 	uint64_t nth;
 	struct io io;
 
-	init_quick(&io, &ops);
+	quick_io_init(&io, &ops);
 	for (nth = 1; nth < CALLS_MAX; nth++) {
 		sb_error failure = ERROR_INIT;
 		int32_t status;
@@ -100,7 +85,7 @@ int32_t fault_step_fail_on(const struct fault_step *step, void (*prepare)(void),
 	uint64_t nth;
 
 	failing_io_init(&failing);
-	init_quick(&failing.system, &ops);
+	quick_io_init(&failing.system, &ops);
 	for (nth = 1; nth < CALLS_MAX; nth++) {
 		sb_error failure = ERROR_INIT;
 		int32_t status;

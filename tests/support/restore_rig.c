@@ -125,7 +125,7 @@ void restore_rig_init(struct restore_rig *rig)
 {
 	memset(rig, 0, sizeof(*rig));
 	present = rig;
-	io_init_system(&rig->io);
+	quick_io_init(&rig->io, &rig->ops);
 	scratch_make(rig->dir);
 	snprintf(rig->checkpoints, sizeof(rig->checkpoints), "%s/checkpoints", rig->dir);
 	snprintf(rig->state, sizeof(rig->state), "%s/state", rig->dir);

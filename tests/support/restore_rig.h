@@ -10,7 +10,8 @@
 
 struct restore_rig {
 	char dir[128], checkpoints[160], state[160], log_path[160];
-	struct io io;
+	struct io_ops ops;
+	struct io io; /* waits for no disk */
 	struct clock clock;
 	int64_t now_ns, step_ns; /* each look at the clock moves it on by step_ns */
 	struct log log; /* every line, into log_path */
