@@ -18,6 +18,7 @@ import subprocess
 import time
 
 import harness
+import redis_server
 from course import Output
 
 STRIKE = os.path.join(harness.BUILD, "tests", "libstrike.so")
@@ -54,8 +55,8 @@ class Diverged(Exception):
 
 
 def backends():
-    return [name for name in ("memory", "rocksdb", "lmdb")
-            if os.path.exists(os.path.join(harness.BUILD, "plugins", "lib%s_backend.so" % name))]
+    return [name for name in ("memory", "rocksdb", "lmdb", "redis") if harness.is_built(name)
+            and (name != "redis" or redis_server.program())]
 
 
 def number_of(checkpoint_id):
@@ -70,6 +71,7 @@ class Round:
         self.course, self.rng = course, random.Random(seed)
         self.sabotage = sabotage
         self.output = Output(course)
+        self.server = None  # of Redis, from the first life that wants it
         self.counts = collections.Counter()
         self.reported = self.newest = None
         self.events = 0
@@ -79,7 +81,11 @@ class Round:
         """Raises Diverged."""
         os.makedirs(self.job_dir)
         self.course.write(os.path.join(self.dir, "in"))
-        self.live_on()
+        try:
+            self.live_on()
+        finally:
+            if self.server:
+                self.server.kill()
 
     def live_on(self):
         while self.events < len(self.course.lines):
@@ -89,11 +95,20 @@ class Round:
             self._check_what_is_left(status)
         self.counts["through"] += 1
 
+    def _backends(self):
+        return backends()
+
+    def _backend_options(self, backend):
+        if backend != "redis":
+            return ["--backend", backend]
+        self.server = self.server or redis_server.Server(os.path.join(self.dir, "redis"))
+        return ["--backend", "redis", "--backend-opt", "socket=" + self.server.socket]
+
     def _options(self, backend):
         rng, tasks = self.rng, self.rng.choice([1, 1, 2])
         self.output.ordered = self.output.ordered and tasks == 1
         ttl = ["--ttl", "%dms" % self.course.ttl_ms, "--ttl-clock", "event"] if self.course.ttl_ms else ["--ttl", "0"]
-        return [*PLUGINS, "--backend", backend, "--parallelism", str(tasks), "--input", "../in", "--output", "out",
+        return [*PLUGINS, *self._backend_options(backend), "--parallelism", str(tasks), "--input", "../in", "--output", "out",
                 "--checkpoint-interval", rng.choice(["1ms", "2ms", "5ms"]), "--keep", str(rng.randint(1, 3)),
                 "--checkpoint-mode", rng.choice(["full", "incremental", "incremental"]), "--cache-size",
                 rng.choice(["0", "16KiB", "256MiB"]), "--checkpoint-compression", rng.choice(["none", "lz4", "zstd"]),
@@ -114,7 +129,7 @@ class Round:
 
     def _live(self):
         """One life, and how it ended."""
-        backend = self.rng.choice(backends())
+        backend = self.rng.choice(self._backends())
         argv = [harness.SBHOST, *self._options(backend)]
         phase, rules, moment = self._rules(backend)
         if self.sabotage and self.sabotage.rules:
