@@ -49,13 +49,25 @@ class Bench(harness.Case):
 
     def test_what_is_wrong_is_said(self):
         self.assertSays(self.bench("--keys", "10", status=3), "--keys 10", "1000")
+        self.assertSays(self.bench("--keys", "many", status=3), "--keys many")
+        self.assertSays(self.bench("--keys", "1000000001", status=3), "--keys 1000000001")
         self.assertSays(self.bench("--duration", "soon", status=3), "--duration soon")
+        self.assertSays(self.bench("--duration", "0s", status=3), "--duration 0s")
+        self.assertSays(self.bench("--duration", "61m", status=3), "--duration 61m")
         self.assertSays(self.bench("--cache-size", "-1", status=3), "--cache-size")
         self.assertSays(self.bench("--bakend", "x", status=2), "--backend")
         self.assertSays(self.bench("quickly", status=2), "quickly")
         self.assertSays(self.bench("--backend-opt", "a=b", status=2), "--backend")
         self.assertSays(self.bench(*SMALL, "--backend", "memory", "--backend-opt", "hugepages=1", status=3), "huge_pages")
         self.assertSays(self.bench("--backend", "nowhere", status=4), "nowhere")
+        self.assertSays(self.bench("--backend", "example-processor", status=4), "backend")
+        self.assertSays(self.bench(*["--backend-opt", "a=b"] * 65, status=3), "fewer options")
+
+    def test_what_is_not_installed_is_left_out(self):
+        os.mkdir(self.path("none"))
+        done = self.bench(*SMALL, "--plugin-dir", "none", "--backend", os.path.join(harness.BUILD, "plugins", "libmemory_backend.so"), "--json")
+        self.assertEqual([one["backend"] for one in json.loads(done.out)["backends"]], ["memory"])
+        self.assertIn("rocksdb is not installed, and is left out", done.err)
 
     def test_ctrl_c_leaves_nothing_behind(self):
         os.makedirs(self.path("scratch"))

@@ -138,6 +138,30 @@ class Evolution(harness.Case):
                 self.setUp()
                 self.check_evolution(mode, old, new)
 
+    def test_a_diff_across_builds_goes_by_the_names_of_fields(self):
+        self.run_first_build("memory")
+        before = os.path.basename(self.checkpoints()[-1])[:-len(".json")]
+        old = dict(self.model.accounts["key-1"][0])
+        self.model.evolve()
+        job = self.start_job(2, "memory")
+        self.feed(job, 2, START_MS + 1000, ["key-1"])
+        job.finish()
+        new = self.model.accounts["key-1"][0]
+        *lines, summary = map(json.loads, self.sbhost("checkpoint", "diff", before, "latest", "--json").out.splitlines())
+        changed = {line["key"]: line["fields"] for line in lines if line["state"] == "account" and line["change"] == "changed"}
+        self.assertEqual(changed["key-1"], {name: {"old": old.get(name), "new": new.get(name)}
+                                            for name in old.keys() | new.keys() if old.get(name) != new.get(name)})
+        self.assertEqual(changed["key-2"]["score"], {"old": None, "new": 100})
+        self.assertEqual(changed["key-2"]["obsolete"]["new"], None)
+        counts = {state["state"]: (state["added"], state["removed"]) for state in summary["states"]}
+        self.assertEqual((counts["visits"], counts["notes"]), ((0, 60), (1, 0)))
+        text = self.sbhost("checkpoint", "diff", before, "latest").out.decode()
+        self.assertRegex(text, r"(?m)^~ account  key-2  .*score \(none\) -> 100")
+        self.assertRegex(text, r"(?m)^- visits  key-2 ")
+        visits = self.sbhost("checkpoint", "diff", before, "latest", "--state", "visits", "--json").out
+        self.assertEqual(visits.count(b'"change":"removed"'), 60)
+        self.assertEqual(visits.count(b"\n"), 61)
+
     def tree(self):
         """Everything but locks (which name their holder): which file it is, when it was changed, what is in it."""
         found = {}
