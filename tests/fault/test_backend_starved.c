@@ -4,12 +4,15 @@
 #include <criterion/criterion.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <link.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #if SB_HAVE_LMDB
@@ -28,6 +31,7 @@ static _Atomic uint64_t calls;
 static _Atomic bool hit;
 static uint64_t fail_at; /* 0: none */
 static bool fail_on;
+static int failure = ENOMEM; /* what a call that fails says */
 
 static bool fails(const void *caller)
 {
@@ -40,7 +44,7 @@ static bool fails(const void *caller)
 	if (now < fail_at || (now > fail_at && !fail_on))
 		return false;
 	atomic_store(&hit, true);
-	errno = ENOMEM;
+	errno = failure;
 	return true;
 }
 
@@ -86,6 +90,45 @@ void *mmap(void *address, size_t len, int protection, int flags, int fd, off_t o
 	if (FAILS())
 		return MAP_FAILED;
 	return (void *)syscall(SYS_mmap, address, len, protection, flags, fd, offset);
+}
+
+/* --- files: those of a backend that makes some itself, beside its library --------------- */
+
+int mkdir(const char *path, mode_t mode)
+{
+	return FAILS() ? -1 : (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode);
+}
+
+int open(const char *path, int flags, ...)
+{
+	va_list arguments;
+	mode_t mode;
+
+	va_start(arguments, flags);
+	mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
+	va_end(arguments);
+	return FAILS() ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
+int openat(int dir, const char *path, int flags, ...)
+{
+	va_list arguments;
+	mode_t mode;
+
+	va_start(arguments, flags);
+	mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
+	va_end(arguments);
+	return FAILS() ? -1 : (int)syscall(SYS_openat, dir, path, flags, mode);
+}
+
+int renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+	return FAILS() ? -1 : (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, 0);
+}
+
+int unlinkat(int dir, const char *path, int flags)
+{
+	return FAILS() ? -1 : (int)syscall(SYS_unlinkat, dir, path, flags);
 }
 
 /* --- LMDB ---------------------------------------------------------------------------- */
@@ -217,9 +260,16 @@ Test(backend_starved, lmdb_keeps_its_promises)
 
 Test(backend_starved, rocksdb_keeps_its_promises)
 {
+	static const int failures[] = {ENOSPC, EACCES, ENOENT, ENOMEM};
+
 	if (!SB_HAVE_ROCKSDB)
 		cr_skip_test("Skipping RocksDB test (not available): apt-get install librocksdb-dev");
-	try_both("rocksdb", NULL, 60);
+
+	for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
+		failure = failures[i];
+		try_all("rocksdb", NULL, false, 60);
+	}
+	try_all("rocksdb", NULL, true, 20);
 }
 
 Test(backend_starved, fault_keeps_its_promises)
