@@ -107,10 +107,9 @@ static void move_record(sb_backend *backend, uint32_t from, uint32_t class)
 	memcpy(record_bytes_at(new, RECORD_KEY_OFFSET), record_bytes_at(old, RECORD_KEY_OFFSET),
 	       class_bytes(class) - RECORD_KEY_OFFSET);
 	new->packed = old->packed;
-	/* For whoever logs changes this is one: delta.h. */
-	record_set_state(new, delta_is_logging(&backend->delta)
-				      ? state_live(backend->arena.epoch, record_state(old) & KEY_MASK)
-				      : record_state(old));
+	/* For whoever logs changes this is one (delta.h), and for an open view, which does not look here, it is none of its
+	 * records (snapshot_lets_write). */
+	record_set_state(new, state_live(backend->arena.epoch, record_state(old) & KEY_MASK));
 	delta_written(&backend->delta, to, epoch_before);
 	place_set_ref(&place, to);
 	if (arena_slab(&backend->arena, ref_slab(from))->min_expiry_ms <

@@ -75,8 +75,7 @@ static bool awaits(const struct view *view, uint32_t id, uint32_t epoch)
 
 /* Answered from the record's own epoch, which is at hand, and not from its slab's, which is a cache miss. What was
  * written since the view was opened lies where the view does not look any more, or never did: for that slab was not
- * sealed. Of what is older, only records that compaction has moved since lie in such slabs; those are copied once
- * without need. */
+ * sealed. What is older lies where it lay then: what compaction moves gets the epoch of that moment. */
 bool snapshot_lets_write(const struct snapshot *snapshot, uint32_t ref, uint32_t state)
 {
 	uint32_t epoch = state_epoch(state), id = ref_slab(ref);
@@ -122,16 +121,11 @@ bool snapshot_save(struct snapshot *snapshot, uint32_t ref)
 {
 	struct record *record = arena_at(snapshot->arena, ref);
 	uint32_t state = record_state(record), id = ref_slab(ref);
-	uint32_t born = atomic_load_explicit(&arena_slab(snapshot->arena, id)->born, memory_order_relaxed);
 	sb_iter *iter = snapshot->saving;
 
 	if (!iter || snapshot->pin_count || !(state & KEY_MASK) || others_await(snapshot, id, state_epoch(state)))
 		return false;
-	if (is_sealed_for(&iter->view, born, id))
-		return claim(snapshot, iter, id, record);
-	/* The iterator has passed it, or compaction has moved it to a slab that the iterator does not look at. */
-	record_set_state(record, state_live(snapshot->arena->epoch, state & KEY_MASK));
-	return true;
+	return claim(snapshot, iter, id, record);
 }
 
 uint64_t snapshot_saved_bytes(const struct snapshot *snapshot)

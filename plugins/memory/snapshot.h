@@ -124,8 +124,8 @@ void snapshot_done(struct snapshot *snapshot);
 
 /* snapshot_may_write() while there are pins or views. */
 bool snapshot_lets_write(const struct snapshot *snapshot, uint32_t ref, uint32_t state);
-/* Lets the live record be written where it lies, for all that pins and views still want of it: true when they want
- * nothing, or its old version could be put aside, which counts as a write at the present epoch. */
+/* Lets the live record, which snapshot_may_write() forbids to write, be written where it lies all the same: true when its old version
+ * could be put aside for the only one that wants it. That counts as a write at the present epoch. */
 bool snapshot_save(struct snapshot *snapshot, uint32_t ref);
 /* Of what was put aside and not taken yet. */
 uint64_t snapshot_saved_bytes(const struct snapshot *snapshot);
