@@ -19,6 +19,7 @@ BAD_VALUES = [
     ("--parallelism", "0"), ("--parallelism", "129"), ("--parallelism", "two"), ("--cache-size", "big"),
     ("--cache-size", "-1"), ("--max-events", "0"), ("--max-events", "99999999999999999999"), ("--log-level", "loud"),
     ("--log-format", "xml"), ("--progress", "maybe"), ("--metrics-every", "x"),
+    ("--restore-verify", "perhaps"), ("--sandbox", "global"), ("--ttl", "10000000d"), ("--cache-size", "2048TiB"),
 ]
 
 
