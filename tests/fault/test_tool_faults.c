@@ -66,6 +66,12 @@ static const char *describe(const struct campaign *c, const struct fault *fault)
 	return text;
 }
 
+static void ignore_checked(void *context, uint64_t bytes)
+{
+	(void)context;
+	(void)bytes;
+}
+
 static int run_tool(const struct campaign *c, struct io *io, enum command command, const char *word, const char *file)
 {
 	struct tool tool = {.name = "test",
@@ -77,6 +83,7 @@ static int run_tool(const struct campaign *c, struct io *io, enum command comman
 			    .keep = 1,
 			    .codec = CODEC_LZ4,
 			    .io = *io,
+			    .watch = {.checked = ignore_checked},
 			    .log = silent_log,
 			    .err = ERROR_INIT};
 	int status;
