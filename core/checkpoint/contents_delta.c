@@ -67,7 +67,7 @@ static struct word *find(const struct delta_contents *delta, sb_slice key, uint6
 			return word;
 		if (word->hash != hash)
 			continue;
-		/* GCOVR_EXCL_BR_START: two keys of one hash of 64 bits, which where the table lies has its share in, cannot be staged */
+		/* GCOVR_EXCL_BR_START: two keys of one hash of 64 bits cannot be staged, since it has a secret in it */
 		if (slice_equal(slice_of(word->key, word->key_len), key))
 			return word;
 		/* GCOVR_EXCL_BR_STOP */
