@@ -160,8 +160,8 @@ class Fault(Jobs, harness.Case):
     def test_a_job_whose_backend_fails_now_and_then_comes_through_and_nothing_is_lost(self):
         """Each start goes on from the newest checkpoint, until one has no fault."""
         oracle = self.input()
-        faults = ["--backend-opt", "fail_write_batch=0.002", "--backend-opt", "torn_batch=0.003", "--backend-opt",
-                  "fail_multi_get=0.001", "--backend-opt", "fail_iter_next=0.001"]
+        faults = ["--backend-opt", "fail_write_batch=0.006", "--backend-opt", "torn_batch=0.009", "--backend-opt",
+                  "fail_multi_get=0.003", "--backend-opt", "fail_iter_next=0.003"]
         failed = 0
         for seed in range(1, 60):
             done = self.sbhost(*self.arguments("--cache-size", "0", "--checkpoint-interval", "3ms", *faults, "--backend-opt",

@@ -470,9 +470,11 @@ static const char *judged(int32_t status, const sb_error *err)
 	struct io io;
 	const struct trial trial = {
 		.io = &io, .witness = witness ? witness : (witness = witness_new()), .end = end_here};
-	pid_t child = fork();
+	pid_t child;
 
 	witness_clear(witness);
+	child = fork();
+	cr_assert_geq(child, 0);
 	if (child == 0) {
 		subject_check_error(&trial, "open", status, err);
 		_exit(0);
