@@ -10,11 +10,15 @@
 #include "base/slice.h"
 #include "state/keyed_state_private.h"
 
+/* So many that an event mostly meets a free one: a branch that is foreseen. */
+#define SLOTS_PER_EVENT 4
+
 static void free_arrays(struct in_place *p)
 {
 	free(p->keys);
 	free(p->places);
-	free(p->shared);
+	free(p->places_of);
+	free(p->firsts);
 	free(p->slots);
 }
 
@@ -25,25 +29,31 @@ void in_place_done(struct in_place *in_place)
 	memset(in_place, 0, sizeof(*in_place));
 }
 
-/* Twice as many slots as rows, so that probes stay short. */
-static int32_t reserve(struct in_place *p, uint64_t rows, sb_error *err)
+static uint64_t power_of_two(uint64_t at_least)
 {
-	uint64_t cap = p->cap ? p->cap : 1024;
+	uint64_t power = 1024;
 
-	if (rows <= p->cap)
+	while (power < at_least)
+		power *= 2;
+	return power;
+}
+
+static int32_t reserve(struct in_place *p, uint64_t events, uint64_t rows, sb_error *err)
+{
+	if (events <= p->events_cap && rows <= p->rows_cap)
 		return SB_OK;
-	while (cap < rows)
-		cap *= 2;
 	free_arrays(p);
-	p->cap = 0;
-	p->keys = malloc(cap * sizeof(*p->keys));
-	p->places = malloc(cap * sizeof(*p->places));
-	p->shared = malloc(cap * sizeof(*p->shared));
-	p->slots = malloc(2 * cap * sizeof(*p->slots));
-	if (!p->keys || !p->places || !p->shared || !p->slots)
-		return error_no_memory(err);
-	p->cap = cap;
-	return SB_OK;
+	p->events_cap = power_of_two(events);
+	p->rows_cap = power_of_two(rows);
+	p->keys = malloc(p->rows_cap * sizeof(*p->keys));
+	p->places = malloc(p->rows_cap * sizeof(*p->places));
+	p->places_of = malloc(p->events_cap * sizeof(*p->places_of));
+	p->firsts = malloc(p->events_cap * sizeof(*p->firsts));
+	p->slots = malloc(SLOTS_PER_EVENT * p->events_cap * sizeof(*p->slots));
+	if (p->keys && p->places && p->places_of && p->firsts && p->slots)
+		return SB_OK;
+	p->events_cap = p->rows_cap = 0;
+	return error_no_memory(err);
 }
 
 /* As memcpy, without the call for the lengths that most keys have: words that overlap in the middle. */
@@ -68,30 +78,68 @@ static inline void copy_key(uint8_t *to, const uint8_t *from, uint64_t len)
 	memcpy(to + len - 8, &words[1], 8);
 }
 
+/* Gives each event the places of its key, and returns how many different keys there are. The hash that an event comes with tells keys
+ * apart. Whoever sends events can choose keys whose hashes agree, so the search is given up as soon as it takes longer than chance
+ * would have it, and UINT64_MAX is returned; with hashes that depend on a secret it goes on to the end. */
+static uint64_t share_places(struct keyed_state *ks, bool secretly)
+{
+	const sb_event *const events = ks->events;
+	const uint64_t *const hashes = ks->hashes;
+	const uint64_t batch = ks->batch, stride = ks->struct_count, patience = secretly ? UINT64_MAX : 2 * batch + 64;
+	sb_place *const places = ks->in_place.places, **const places_of = ks->in_place.places_of;
+	uint32_t *const slots = ks->in_place.slots, *const firsts = ks->in_place.firsts;
+	uint64_t mask = SLOTS_PER_EVENT, steps = 0, count = 0;
+
+	while (mask < SLOTS_PER_EVENT * batch)
+		mask *= 2;
+	memset(slots, 0, mask * sizeof(*slots));
+	mask--;
+	for (uint64_t event = 0; event < batch; event++) {
+		uint64_t slot = (secretly ? working_set_hash(&ks->set, 0, events[event].key) : hashes[event]) & mask;
+		uint32_t other;
+
+		while ((other = slots[slot]) && !(hashes[other - 1] == hashes[event] &&
+						  slice_equal(events[other - 1].key, events[event].key))) {
+			slot = (slot + 1) & mask;
+			if (++steps > patience)
+				return UINT64_MAX;
+		}
+		if (other) {
+			places_of[event] = places_of[other - 1];
+		} else {
+			slots[slot] = (uint32_t)event + 1;
+			places_of[event] = places + count * stride;
+			firsts[count++] = (uint32_t)event;
+		}
+	}
+	return count;
+}
+
 /* The keys of one struct state, from at on; returns where they end. */
-static uint8_t *compose_column(struct keyed_state *ks, uint32_t column, uint8_t *at)
+static uint8_t *compose_column(struct keyed_state *ks, uint64_t count, uint32_t column, uint8_t *at)
 {
 	const uint32_t state_id = ks->config.schema->states[ks->struct_states[column]].id, stride = ks->struct_count;
-	const uint32_t key_groups = ks->config.key_groups;
-	const sb_event *events = ks->events;
-	const uint64_t *hashes = ks->hashes;
+	const uint32_t key_groups = ks->config.key_groups, *first = ks->in_place.firsts;
+	const sb_event *const events = ks->events;
+	const uint64_t *const hashes = ks->hashes;
 	sb_slice *key = ks->in_place.keys + column;
 
-	for (uint64_t n = ks->batch; n; n--, events++, hashes++, key += stride) {
-		composed_put_prefix(at, key_group_of(*hashes, key_groups), state_id);
-		copy_key(at + COMPOSED_PREFIX_BYTES, events->key.ptr, events->key.len);
-		key->ptr = at;
-		key->len = COMPOSED_PREFIX_BYTES + events->key.len;
-		at += key->len;
+	for (uint64_t n = count; n; n--, first++, key += stride) {
+		const sb_slice user_part = events[*first].key;
+
+		composed_put_prefix(at, key_group_of(hashes[*first], key_groups), state_id);
+		copy_key(at + COMPOSED_PREFIX_BYTES, user_part.ptr, user_part.len);
+		*key = (sb_slice){at, COMPOSED_PREFIX_BYTES + user_part.len};
+		at += COMPOSED_PREFIX_BYTES + user_part.len;
 	}
 	return at;
 }
 
 /* Keys must not move once they are composed, so there is room for all of them first. */
-static int32_t compose_keys(struct keyed_state *ks, sb_error *err)
+static int32_t compose_keys(struct keyed_state *ks, uint64_t count, sb_error *err)
 {
 	struct in_place *p = &ks->in_place;
-	uint64_t key_bytes = ks->batch * COMPOSED_PREFIX_BYTES;
+	uint64_t key_bytes = count * COMPOSED_PREFIX_BYTES;
 	uint8_t *at;
 
 	for (uint64_t event = 0; event < ks->batch; event++)
@@ -101,65 +149,32 @@ static int32_t compose_keys(struct keyed_state *ks, sb_error *err)
 	if (!at)
 		return error_no_memory(err);
 	for (uint32_t column = 0; column < ks->struct_count; column++)
-		at = compose_column(ks, column, at);
+		at = compose_column(ks, count, column, at);
 	return SB_OK;
-}
-
-/* Events of one key must meet in one place. Where an entry lies tells them apart as well as any hash of the key
- * would; only a key that is not there yet has to be hashed, and with a secret, because it comes from outside. */
-static uint64_t telling(const struct keyed_state *ks, const sb_place *place, sb_slice key)
-{
-	if (place->flags & SB_PLACE_FOUND)
-		return ((uintptr_t)place->value >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 32;
-	return working_set_hash(&ks->set, 0, key);
-}
-
-static bool same(const struct in_place *p, uint64_t i, uint64_t j)
-{
-	return p->places[i].value == p->places[j].value && slice_equal(p->keys[i], p->keys[j]);
-}
-
-static void share_places(struct keyed_state *ks)
-{
-	struct in_place *p = &ks->in_place;
-	uint32_t *slots = p->slots;
-	uint64_t mask = 1, shared = 0;
-
-	while (mask < 2 * p->count)
-		mask *= 2;
-	memset(slots, 0, mask * sizeof(*slots));
-	mask--;
-	for (uint64_t i = 0; i < p->count; i++) {
-		uint64_t at = telling(ks, &p->places[i], p->keys[i]) & mask;
-
-		while (slots[at] && !same(p, i, slots[at] - 1))
-			at = (at + 1) & mask;
-		shared += slots[at] != 0;
-		if (!slots[at])
-			slots[at] = (uint32_t)i + 1;
-		p->shared[i] = &p->places[slots[at] - 1];
-	}
-	ks->stats.hits += shared;
-	ks->stats.misses += p->count - shared;
 }
 
 int32_t in_place_begin(struct keyed_state *ks, sb_error *err)
 {
 	struct in_place *p = &ks->in_place;
 	struct instance *backend = ks->config.backend;
-	uint64_t rows = ks->batch * ks->struct_count;
+	uint64_t keys, rows;
 	int32_t status;
 
 	assert(!ks->sealed); /* or what is changed now would get into the checkpoint; see may_put_off in write_back.c */
 	write_hold_wait(ks->config.hold); /* nothing but multi_get may be called meanwhile */
-	TRY(reserve(p, rows, err));
-	TRY(compose_keys(ks, err));
+	TRY(reserve(p, ks->batch, ks->batch * ks->struct_count, err));
+	keys = share_places(ks, false);
+	if (keys == UINT64_MAX)
+		keys = share_places(ks, true);
+	TRY(compose_keys(ks, keys, err));
+	rows = keys * ks->struct_count;
 	status = CALL_PLUGIN(&backend->calls, "find", err,
 			     p->ops->find(backend->backend, rows, p->keys, p->places, err));
 	if (status != SB_OK)
 		return instance_fault(backend, "find", status, err);
 	p->count = rows;
-	share_places(ks);
+	ks->stats.hits += ks->batch * ks->struct_count - rows;
+	ks->stats.misses += rows;
 	return SB_OK;
 }
 
@@ -182,7 +197,7 @@ int32_t in_place_end(struct keyed_state *ks, sb_error *err)
 
 static sb_place *place_of(struct keyed_state *ks, uint32_t state, uint64_t event)
 {
-	return ks->in_place.shared[event * ks->struct_count + ks->column_of[state]];
+	return ks->in_place.places_of[event] + ks->column_of[state];
 }
 
 /* For that event: not deleted in this batch, and not expired. */
@@ -234,8 +249,8 @@ static void count_change(struct keyed_state *ks, sb_place *place, uint32_t kind)
 	place->kind = kind;
 }
 
-static void *written(struct keyed_state *ks, uint32_t state, uint64_t event, sb_place *place, bool created,
-		     int32_t *ret_created)
+static inline void *written(struct keyed_state *ks, uint32_t state, uint64_t event, sb_place *place, bool created,
+			    int32_t *ret_created)
 {
 	place->expiry_ms = keyed_state_expiry(ks->events[event].clock_ms, ks->config.schema->states[state].ttl_ms);
 	count_change(ks, place, SB_OP_PUT);
@@ -261,10 +276,12 @@ static __attribute__((noinline)) void *upsert_slowly(struct keyed_state *ks, uin
 
 void *in_place_upsert(struct keyed_state *ks, uint32_t state, uint64_t event, int32_t *ret_created)
 {
+	const uint32_t at_hand = SB_PLACE_FOUND | SB_PLACE_WRITABLE;
 	sb_place *place = place_of(ks, state, event);
 
-	if (__builtin_expect(place->flags & SB_PLACE_WRITABLE && is_live(ks, place, event) &&
-				     place->value_len == ks->config.schema->states[state].value_size,
+	if (__builtin_expect((place->flags & at_hand) == at_hand && place->kind != SB_OP_DELETE &&
+				     place->value_len == ks->config.schema->states[state].value_size &&
+				     !expiry_reached(place->expiry_ms, ks->events[event].clock_ms),
 			     1))
 		return written(ks, state, event, place, false, ret_created);
 	return upsert_slowly(ks, state, event, place, ret_created);

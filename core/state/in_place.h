@@ -1,6 +1,6 @@
 /* Struct states over a backend that hands out its own memory (sb.inplace/1).
  *
- * There is nothing to keep at hand: the backend is the cache. begin gathers the keys of a batch and asks for
+ * There is nothing to keep at hand: the backend is the cache. begin gathers the keys of a batch, each of them once, and asks for
  * all of them with one find; what the operator gets is the value where it lies. upsert asks for what may not be
  * changed there yet (a new key, or an old value that a checkpoint still has to read), and end tells
  * the backend what was changed, with one finish. So a value is read and written once, in the memory where it stays.
@@ -20,13 +20,14 @@ struct keyed_state;
 
 struct in_place {
 	const sb_inplace_ops *ops; /* NULL: not in use */
-	/* A key and a place for each event and struct state of the batch at hand, in that order. Events of one key share the
-	 * place of the first of them. */
+	/* A key and a place for each different key of the batch at hand and each struct state, in that order. */
 	sb_slice *keys;
 	sb_place *places;
-	sb_place **shared; /* places[i], or the one that it shares */
-	uint64_t count, cap;
+	sb_place **places_of; /* of each event: the first of its key's, which are those of all that bear it */
+	uint64_t count; /* of keys and places */
+	uint64_t events_cap, rows_cap;
 	struct buffer key_bytes;
+	uint32_t *firsts; /* of each different key: the first event that bears it */
 	uint32_t *slots; /* scratch, to find events of one key */
 };
 

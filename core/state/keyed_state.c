@@ -333,7 +333,7 @@ int32_t keyed_state_refuse_call(struct keyed_state *ks, uint32_t state, uint64_t
 	return keyed_state_fail(ks, SB_ERR_INVALID, &err);
 }
 
-static struct entry *row_of(struct keyed_state *ks, uint32_t state, uint64_t event)
+static struct entry *row_of(const struct keyed_state *ks, uint32_t state, uint64_t event)
 {
 	return ks->rows[event * ks->struct_count + ks->column_of[state]];
 }
@@ -353,19 +353,12 @@ static int32_t mark_dirty(struct keyed_state *ks, struct entry *entry)
 	return entry->flags & working_set_dirty_flag(&ks->set) ? SB_OK : mark_dirty_now(ks, entry);
 }
 
-void *keyed_state_upsert(struct keyed_state *ks, uint32_t state, uint64_t event, int32_t *ret_created)
+static __attribute__((noinline)) void *cached_upsert(struct keyed_state *ks, uint32_t state, uint64_t event, int32_t *ret_created)
 {
-	struct entry *entry;
+	struct entry *entry = row_of(ks, state, event);
 	int64_t clock_ms;
 	bool created;
 
-	if (keyed_state_check_call(ks, state, event, SB_STATE_STRUCT) != SB_OK)
-		return NULL;
-	ks->stats.gets++;
-	ks->stats.puts++;
-	if (ks->in_place.ops)
-		return in_place_upsert(ks, state, event, ret_created);
-	entry = row_of(ks, state, event);
 	if (mark_dirty(ks, entry) != SB_OK)
 		return NULL;
 	clock_ms = ks->events[event].clock_ms;
@@ -380,19 +373,38 @@ void *keyed_state_upsert(struct keyed_state *ks, uint32_t state, uint64_t event,
 	return entry->value;
 }
 
-const void *keyed_state_peek(struct keyed_state *ks, uint32_t state, uint64_t event)
+/* Apart, as everything is that needs a frame: this is called for each event. */
+static __attribute__((noinline)) void *refuse_struct(struct keyed_state *ks, uint32_t state, uint64_t event)
 {
-	struct entry *entry;
+	(void)keyed_state_refuse_call(ks, state, event, SB_STATE_STRUCT);
+	return NULL;
+}
 
-	if (keyed_state_check_call(ks, state, event, SB_STATE_STRUCT) != SB_OK)
-		return NULL;
+void *keyed_state_upsert(struct keyed_state *ks, uint32_t state, uint64_t event, int32_t *ret_created)
+{
+	if (!keyed_state_takes_call(ks, state, event, SB_STATE_STRUCT))
+		return refuse_struct(ks, state, event);
 	ks->stats.gets++;
-	if (ks->in_place.ops)
-		return in_place_peek(ks, state, event);
-	entry = row_of(ks, state, event);
+	ks->stats.puts++;
+	return ks->in_place.ops ? in_place_upsert(ks, state, event, ret_created) :
+				  cached_upsert(ks, state, event, ret_created);
+}
+
+static const void *cached_peek(const struct keyed_state *ks, uint32_t state, uint64_t event)
+{
+	const struct entry *entry = row_of(ks, state, event);
+
 	if (!(entry->flags & ENTRY_PRESENT) || expiry_reached(entry->expiry_ms, ks->events[event].clock_ms))
 		return NULL;
 	return entry->value;
+}
+
+const void *keyed_state_peek(struct keyed_state *ks, uint32_t state, uint64_t event)
+{
+	if (!keyed_state_takes_call(ks, state, event, SB_STATE_STRUCT))
+		return refuse_struct(ks, state, event);
+	ks->stats.gets++;
+	return ks->in_place.ops ? in_place_peek(ks, state, event) : cached_peek(ks, state, event);
 }
 
 int32_t keyed_state_delete(struct keyed_state *ks, uint32_t state, uint64_t event)

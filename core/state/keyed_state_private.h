@@ -63,12 +63,19 @@ sb_slice keyed_state_compose(struct keyed_state *ks, uint32_t state, uint64_t ev
 /* The cause why a call cannot be served, kept. */
 int32_t keyed_state_refuse_call(struct keyed_state *ks, uint32_t state, uint64_t event, uint32_t kind);
 
-/* SB_ERR_INVALID, kept, when state or event is not of this batch or state is of another kind. */
+/* Whether state and event are of this batch, the state is of that kind, and nothing has failed. */
+static inline bool keyed_state_takes_call(const struct keyed_state *ks, uint32_t state, uint64_t event, uint32_t kind)
+{
+	return __builtin_expect(state < ks->config.schema->count && event < ks->batch &&
+					ks->config.schema->states[state].kind == kind && ks->failure == SB_OK,
+				1);
+}
+
+/* SB_ERR_INVALID, or the failure before, kept, if not. */
 static inline int32_t keyed_state_check_call(struct keyed_state *ks, uint32_t state, uint64_t event, uint32_t kind)
 {
-	if (__builtin_expect(state < ks->config.schema->count && event < ks->batch, 1) &&
-	    ks->config.schema->states[state].kind == kind)
-		return ks->failure;
+	if (keyed_state_takes_call(ks, state, event, kind))
+		return SB_OK;
 	return keyed_state_refuse_call(ks, state, event, kind);
 }
 

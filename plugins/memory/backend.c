@@ -85,14 +85,16 @@ void backend_close(sb_backend *backend)
 
 /* --- reading --- */
 
-static void answer(sb_backend *backend, const struct lookup_group *group, uint32_t found, sb_pin *pins)
+static void answer(sb_backend *backend, const struct lookup_group *group, sb_pin *pins)
 {
 	memset(pins, 0, group->count * sizeof(*pins));
-	for (; found; found &= found - 1) {
-		uint32_t i = (uint32_t)__builtin_ctz(found);
-		const struct record *record = arena_at(&backend->arena, group->refs[i]);
-		sb_entry entry = record_entry(record, record_state(record));
+	for (uint32_t i = 0; i < group->count; ++i) {
+		const struct record *record = group->records[i];
+		sb_entry entry;
 
+		if (!record)
+			continue;
+		entry = record_entry(record, record_state(record));
 		pins[i].value = entry.value;
 		pins[i].expiry_ms = entry.expiry_ms;
 		pins[i].found = 1;
@@ -105,13 +107,11 @@ int32_t backend_multi_get(sb_backend *backend, uint64_t n, const sb_slice *keys,
 {
 	const struct lookup_group *group;
 	struct lookup lookup;
-	uint32_t found;
 
 	(void)err;
 	table_lookup_begin(&lookup, &backend->table, n, keys);
-	while ((group = table_lookup_next(&lookup, keys, &found))) {
-		answer(backend, group, found, pins);
-		keys += group->count;
+	while ((group = table_lookup_next(&lookup))) {
+		answer(backend, group, pins);
 		pins += group->count;
 	}
 	return SB_OK;

@@ -47,42 +47,51 @@ static struct record *record_of(const sb_backend *backend, const sb_place *place
 	return arena_at(&backend->arena, ref_of(place));
 }
 
-static void point_at(const sb_backend *backend, sb_place *place, uint32_t ref)
+/* Everything but kind, and where the index names the record. */
+static inline void point_at(sb_place *place, uint32_t ref, const struct record *record, bool writable)
 {
-	const struct record *record = arena_at(&backend->arena, ref);
-	uint32_t state = record_state(record);
-	sb_entry entry = record_entry(record, state);
+	sb_entry entry = record_entry(record, record_state(record));
 
-	place->owner[OWNER_REF] = ref;
 	place->value = record_bytes_at(record, (uint64_t)(entry.value.ptr - (const uint8_t *)record));
 	place->value_len = entry.value.len;
 	place->expiry_ms = entry.expiry_ms;
-	place->flags = SB_PLACE_FOUND;
-	if (snapshot_may_write(&backend->snapshot, ref, state))
-		place->flags |= SB_PLACE_WRITABLE;
+	place->owner[OWNER_REF] = ref;
+	place->flags = SB_PLACE_FOUND | (writable ? SB_PLACE_WRITABLE : 0);
 }
 
 /* --- find --- */
+
+static inline void answer(const struct snapshot *snapshot, const struct lookup_group *group, sb_place *places)
+{
+	const bool unseen = snapshot_is_unseen(snapshot);
+
+	for (uint32_t i = 0; i < group->count; ++i) {
+		const struct record *record = group->records[i];
+		sb_place *place = &places[i];
+		uint32_t ref;
+
+		if (__builtin_expect(!record, 0)) {
+			*place = (sb_place){0};
+			continue;
+		}
+		ref = *group->at[i];
+		point_at(place, ref, record, unseen || snapshot_lets_write(snapshot, ref, record_state(record)));
+		place->owner[OWNER_AT] = (uintptr_t)group->at[i];
+		place->kind = 0;
+		__builtin_prefetch(place->value + place->value_len - 1); /* the caller reads it next */
+	}
+}
 
 int32_t backend_find(sb_backend *backend, uint64_t n, const sb_slice *keys, sb_place *places, sb_error *err)
 {
 	const struct lookup_group *group;
 	struct lookup lookup;
-	uint32_t found;
 
 	(void)err;
 	backend->round_moves = backend->table.moves;
 	table_lookup_begin(&lookup, &backend->table, n, keys);
-	while ((group = table_lookup_next(&lookup, keys, &found))) {
-		for (uint32_t i = 0; i < group->count; ++i) {
-			places[i] = (sb_place){0};
-			if (!(found >> i & 1))
-				continue;
-			places[i].owner[OWNER_AT] = (uintptr_t)group->at[i];
-			point_at(backend, &places[i], group->refs[i]);
-			__builtin_prefetch(places[i].value + places[i].value_len); /* the caller reads it next */
-		}
-		keys += group->count;
+	while ((group = table_lookup_next(&lookup))) {
+		answer(&backend->snapshot, group, places);
 		places += group->count;
 	}
 	return SB_OK;
@@ -96,11 +105,12 @@ static void replace(sb_backend *backend, const sb_op *op, struct large *large, s
 
 	assert(old == ref_of(place));
 	*name = backend_new_record(backend, op, large);
-	point_at(backend, place, *name);
+	point_at(place, *name, arena_at(&backend->arena, *name), true);
 	snapshot_retire(&backend->snapshot, old);
 }
 
-/* Puts the place's entry into a record of its own, copied from where it lies now, if anywhere. */
+/* Puts the place's entry into a record of its own, copied from where it lies now, if anywhere. Whoever holds a pin cannot have
+ * seen that one. */
 static int32_t rewrite(sb_backend *backend, sb_slice key, uint64_t value_len, int64_t expiry_ms, sb_place *place,
 		       sb_error *err)
 {
@@ -112,14 +122,15 @@ static int32_t rewrite(sb_backend *backend, sb_slice key, uint64_t value_len, in
 	if (!backend_reserve_put(backend, &op, is_new ? &hash : NULL, &large))
 		return error_no_memory(err, backend->instance);
 	if (is_new) {
-		point_at(backend, place, backend_new_record(backend, &op, large));
-		table_insert(&backend->table, hash, ref_of(place));
+		uint32_t ref = backend_new_record(backend, &op, large);
+
+		point_at(place, ref, arena_at(&backend->arena, ref), true);
+		table_insert(&backend->table, hash, ref);
 		backend->key_bytes += key.len;
 		backend->value_bytes += value_len;
 	} else {
 		replace(backend, &op, large, place);
 	}
-	place->flags |= SB_PLACE_WRITABLE; /* whoever holds a pin cannot have seen this record */
 	return SB_OK;
 }
 
@@ -138,8 +149,11 @@ static bool save(sb_backend *backend, sb_place *place)
 int32_t backend_write(sb_backend *backend, sb_slice key, uint64_t value_len, sb_place *place, sb_error *err)
 {
 	if (place->flags & SB_PLACE_FOUND) {
+		const struct record *record = record_of(backend, place);
+
 		/* The iterator that forbade it may have gone on since. */
-		point_at(backend, place, ref_of(place));
+		point_at(place, ref_of(place), record,
+			 snapshot_may_write(&backend->snapshot, ref_of(place), record_state(record)));
 		value_len = place->value_len;
 		if (place->flags & SB_PLACE_WRITABLE || save(backend, place))
 			return SB_OK;
@@ -157,9 +171,9 @@ static int32_t finish_put(sb_backend *backend, sb_slice key, sb_place *place, sb
 	uint32_t state = record_state(record);
 
 	if (state & KEY_MASK) {
-		if (record_is_large(key.len, place->value_len, expiry_ms))
+		if (!record_holds_expiry(expiry_ms))
 			return rewrite(backend, key, place->value_len, expiry_ms, place, err);
-		before = record_entry(record, state).expiry_ms;
+		before = record_expiry(record);
 		record_set_meta(record, place->value_len, expiry_ms);
 	} else {
 		before = record_large(record)->expiry_ms;

@@ -75,12 +75,17 @@ static inline uint64_t record_bytes(uint64_t key_len, uint64_t value_len)
 	return record_value_offset(key_len) + value_len;
 }
 
+/* Whether the header has room for it; not for a negative one. */
+static inline bool record_holds_expiry(int64_t expiry_ms)
+{
+	return !((uint64_t)expiry_ms >> (64 - VALUE_BITS));
+}
+
 /* Whether the entry needs a block of its own. */
 static inline bool record_is_large(uint64_t key_len, uint64_t value_len, int64_t expiry_ms)
 {
 	return key_len == 0 || key_len > KEY_MASK || value_len > RECORD_MAX_BYTES ||
-	       record_bytes(key_len, value_len) > RECORD_MAX_BYTES ||
-	       (uint64_t)expiry_ms >> (64 - VALUE_BITS); /* a negative one too */
+	       record_bytes(key_len, value_len) > RECORD_MAX_BYTES || !record_holds_expiry(expiry_ms);
 }
 
 static inline uint32_t state_live(uint32_t epoch, uint64_t key_len)
@@ -137,6 +142,12 @@ static inline uint64_t record_size(const struct record *record, uint32_t state)
 	return record_bytes(state & KEY_MASK, record->packed & VALUE_MASK);
 }
 
+/* The same. */
+static inline int64_t record_expiry(const struct record *record)
+{
+	return (int64_t)(record->packed >> VALUE_BITS);
+}
+
 /* The entry that the record holds; state is what was read from it. */
 static inline sb_entry record_entry(const struct record *record, uint32_t state)
 {
@@ -153,7 +164,7 @@ static inline sb_entry record_entry(const struct record *record, uint32_t state)
 	}
 	entry.key = (sb_slice){record_bytes_at(record, RECORD_KEY_OFFSET), key_len};
 	entry.value = (sb_slice){record_bytes_at(record, record_value_offset(key_len)), record->packed & VALUE_MASK};
-	entry.expiry_ms = (int64_t)(record->packed >> VALUE_BITS);
+	entry.expiry_ms = record_expiry(record);
 	return entry;
 }
 

@@ -142,10 +142,16 @@ void snapshot_drain(struct snapshot *snapshot, uint64_t budget);
 /* Closes a batch of retirements: later pins shall not hold them up. */
 void snapshot_end_batch(struct snapshot *snapshot);
 
+/* Nobody but the owner looks at any record. */
+static inline bool snapshot_is_unseen(const struct snapshot *snapshot)
+{
+	return !snapshot->pin_count && !snapshot->open;
+}
+
 /* Whether the live record, whose state is given, may be written where it lies or given back. */
 static inline bool snapshot_may_write(const struct snapshot *snapshot, uint32_t ref, uint32_t state)
 {
-	return (!snapshot->pin_count && !snapshot->open) || snapshot_lets_write(snapshot, ref, state);
+	return snapshot_is_unseen(snapshot) || snapshot_lets_write(snapshot, ref, state);
 }
 
 void snapshot_pin(struct snapshot *snapshot, sb_pin *pin);

@@ -33,12 +33,12 @@
 /* --- from hash to chunk --- */
 
 /* The bent upper half of the hash; see table.h. Monotonic, so the directory's
- * doubling works as if it were the hash itself. */
+ * doubling works as if it were the hash itself. The factor is a third of 2^32, rounded down so that nothing overflows. */
 static inline uint32_t bend(uint64_t hash)
 {
 	uint64_t u = hash >> 32;
 
-	return (uint32_t)(((u * u >> 32) + 2 * u) / 3);
+	return (uint32_t)(((u * u >> 32) + 2 * u) * 0x55555555 >> 32);
 }
 
 static inline uint8_t tag_of(uint64_t hash)
@@ -124,48 +124,42 @@ static inline uint32_t slot_of(const struct table *table, const struct chunk *ch
 
 /* --- many lookups --- */
 
-static inline void hash_group(struct lookup *l, struct lookup_group *group)
+static inline void hash_one(const struct table *table, struct lookup_group *group, uint32_t i, sb_slice key)
 {
-	const struct table *table = l->table;
+	uint64_t hash = table_hash(table, key);
 
-	group->count = l->left < LOOKUP_GROUP ? (uint32_t)l->left : LOOKUP_GROUP;
-	for (uint32_t i = 0; i < group->count; ++i) {
-		group->hashes[i] = table_hash(table, l->keys[i]);
-		group->homes[i] = home_chunk(table, group->hashes[i]);
-		__builtin_prefetch(group->homes[i]);
-	}
-	l->keys += group->count;
-	l->left -= group->count;
+	group->hashes[i] = hash;
+	group->homes[i] = home_chunk(table, hash);
+	__builtin_prefetch(group->homes[i]);
 }
 
-/* Of several records with the tag, which are rare, the first one is proposed. */
+/* Of several records with the tag, which are rare, the first one is proposed; but all are on their way. */
 static inline void propose(const struct table *table, struct lookup_group *group, uint32_t i, const struct chunk *chunk,
 			   uint32_t mask)
 {
-	const char *record;
+	const uint32_t *at = &chunk->refs[__builtin_ctz(mask)];
+	struct record *record = arena_at(table->arena, *at);
 
-	group->at[i] = (uint32_t *)(uintptr_t)&chunk->refs[__builtin_ctz(mask)];
-	group->refs[i] = *group->at[i];
-	group->proposed |= 1u << i;
-	record = (const char *)arena_at(table->arena, group->refs[i]);
+	group->at[i] = (uint32_t *)(uintptr_t)at;
+	group->records[i] = record;
 	__builtin_prefetch(record);
-	__builtin_prefetch(record + 64);
+	__builtin_prefetch((const char *)record + 64);
+	while (__builtin_expect((mask &= mask - 1) != 0, 0))
+		__builtin_prefetch(arena_at(table->arena, chunk->refs[__builtin_ctz(mask)]));
 }
 
-static inline void propose_group(const struct table *table, struct lookup_group *group)
+static inline void propose_one(const struct table *table, struct lookup_group *group, uint32_t i)
 {
-	group->proposed = group->passed = 0;
-	for (uint32_t i = 0; i < group->count; ++i) {
-		const struct chunk *home = group->homes[i];
-		uint32_t mask = chunk_match(home, tag_of(group->hashes[i]));
+	const struct chunk *home = group->homes[i];
+	uint32_t mask = chunk_match(home, tag_of(group->hashes[i]));
 
-		if (mask) {
-			propose(table, group, i, home, mask);
-		} else if (home->passed) {
-			group->passed |= 1u << i;
-			group->homes[i] = chunk_after_home(table, group->hashes[i]);
-			__builtin_prefetch(group->homes[i]);
-		}
+	group->records[i] = NULL;
+	if (mask) {
+		propose(table, group, i, home, mask);
+	} else if (home->passed) {
+		group->passed |= 1u << i;
+		group->homes[i] = chunk_after_home(table, group->hashes[i]);
+		__builtin_prefetch(group->homes[i]);
 	}
 }
 
@@ -182,50 +176,81 @@ static inline void pass_group(const struct table *table, struct lookup_group *gr
 	}
 }
 
+/* The next group of keys takes its place in the ring. */
+static struct lookup_group *enter_group(struct lookup *l, uint32_t place)
+{
+	struct lookup_group *group = &l->groups[place % 4];
+
+	group->count = l->left < LOOKUP_GROUP ? (uint32_t)l->left : LOOKUP_GROUP;
+	group->keys = l->keys;
+	group->passed = 0;
+	l->keys += group->count;
+	l->left -= group->count;
+	return group;
+}
+
+/* What was proposed is not it, or nothing was and the key had to pass its home. */
+static __attribute__((noinline)) void find_further_on(const struct table *table, struct lookup_group *group, uint32_t i,
+						      sb_slice key)
+{
+	struct place place;
+
+	group->records[i] = NULL;
+	if (!table_find(table, group->hashes[i], key, &place))
+		return;
+	group->at[i] = &place.chunk->refs[place.slot];
+	group->records[i] = arena_at(table->arena, *group->at[i]);
+}
+
+static inline void check_one(const struct table *table, struct lookup_group *group, uint32_t i)
+{
+	const struct record *record = group->records[i];
+
+	if (record ? !record_has_key(record, group->keys[i]) : group->passed >> i & 1)
+		find_further_on(table, group, i, group->keys[i]);
+}
+
+/* Each key takes a step of its own stage in turn with those of other groups, so that what is fetched from memory is spread
+ * over the work, and not asked for in bursts that the processor has to wait for. Flattened, because the hash of a short key costs
+ * less than a call. */
+static __attribute__((flatten)) void step(const struct table *table, struct lookup_group *entering,
+					  struct lookup_group *proposing, struct lookup_group *leaving)
+{
+	for (uint32_t i = 0; i < LOOKUP_GROUP; ++i) {
+		if (i < entering->count)
+			hash_one(table, entering, i, entering->keys[i]);
+		if (i < proposing->count)
+			propose_one(table, proposing, i);
+		if (i < leaving->count)
+			check_one(table, leaving, i);
+	}
+}
+
 void table_lookup_begin(struct lookup *lookup, const struct table *table, uint64_t n, const sb_slice *keys)
 {
+	struct lookup_group none;
+
+	none.count = 0;
 	lookup->table = table;
 	lookup->keys = keys;
 	lookup->left = n;
 	lookup->first = 0;
-	for (uint32_t stage = 0; stage < 3; ++stage)
-		hash_group(lookup, &lookup->groups[stage]);
-	propose_group(table, &lookup->groups[0]);
-	propose_group(table, &lookup->groups[1]);
+	step(table, enter_group(lookup, 0), &none, &none);
+	step(table, enter_group(lookup, 1), &none, &none);
+	step(table, enter_group(lookup, 2), &lookup->groups[0], &none);
+	step(table, &none, &lookup->groups[1], &none);
 	pass_group(table, &lookup->groups[0]);
 }
 
-static bool find_further_on(const struct table *table, struct lookup_group *group, uint32_t i, sb_slice key)
+const struct lookup_group *table_lookup_next(struct lookup *lookup)
 {
-	struct place place;
-
-	if (!table_find(table, group->hashes[i], key, &place))
-		return false;
-	group->at[i] = &place.chunk->refs[place.slot];
-	group->refs[i] = *group->at[i];
-	return true;
-}
-
-const struct lookup_group *table_lookup_next(struct lookup *lookup, const sb_slice *keys, uint32_t *ret_found)
-{
-	const struct table *table = lookup->table;
-	struct lookup_group *group = &lookup->groups[lookup->first];
-	uint32_t found = 0;
+	const uint32_t first = lookup->first++ % 4;
+	struct lookup_group *group = &lookup->groups[first];
 
 	if (!group->count)
 		return NULL;
-	hash_group(lookup, &lookup->groups[(lookup->first + 3) % 4]);
-	propose_group(table, &lookup->groups[(lookup->first + 2) % 4]);
-	pass_group(table, &lookup->groups[(lookup->first + 1) % 4]);
-	for (uint32_t i = 0; i < group->count; ++i) {
-		bool here = group->proposed >> i & 1 && record_has_key(arena_at(table->arena, group->refs[i]), keys[i]);
-
-		if (!here && (group->proposed | group->passed) >> i & 1)
-			here = find_further_on(table, group, i, keys[i]);
-		found |= (uint32_t)here << i;
-	}
-	lookup->first = (lookup->first + 1) % 4;
-	*ret_found = found;
+	step(lookup->table, enter_group(lookup, first + 3), &lookup->groups[(first + 2) % 4], group);
+	pass_group(lookup->table, &lookup->groups[(first + 1) % 4]);
 	return group;
 }
 

@@ -83,11 +83,11 @@ uint64_t table_hash(const struct table *table, sb_slice key);
  * their way from memory, and the chunks of the one behind them. So a lookup costs its instructions, and the memory's
  * throughput instead of its latency. The index must not change between begin and the last next. */
 struct lookup_group {
+	const sb_slice *keys;
 	uint64_t hashes[LOOKUP_GROUP];
 	const struct chunk *homes[LOOKUP_GROUP];
-	uint32_t refs[LOOKUP_GROUP]; /* proposed, then of those found */
+	struct record *records[LOOKUP_GROUP]; /* proposed, and in the end those found; or NULL */
 	uint32_t *at[LOOKUP_GROUP]; /* where in the index they are named, until it moves */
-	uint32_t proposed; /* bit i: refs[i] is proposed */
 	uint32_t passed; /* bit i: the key is not in its home, and may be further on */
 	uint32_t count;
 };
@@ -101,9 +101,8 @@ struct lookup {
 };
 
 void table_lookup_begin(struct lookup *lookup, const struct table *table, uint64_t n, const sb_slice *keys);
-/* The next count keys in their order: hashes of all, and bit i of *ret_found is set when refs[i] is where the i-th lies. Valid
- * until the next call; NULL at the end. keys are those of the group. */
-const struct lookup_group *table_lookup_next(struct lookup *lookup, const sb_slice *keys, uint32_t *ret_found);
+/* The next keys in their order. Valid until the next call; NULL at the end. */
+const struct lookup_group *table_lookup_next(struct lookup *lookup);
 /* Prefetches what n keys, at most TABLE_GROUP, with known hashes will need. */
 void table_prefetch_group(const struct table *table, uint32_t n, const uint64_t *hashes);
 

@@ -3,6 +3,7 @@
  *
  * The backend is the memory backend, with functions in front of the extension's that count, or spoil an answer. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,6 +42,7 @@ static uint64_t hashes[KEYS];
 static const sb_inplace_ops *behind;
 static enum { FAIL_NOTHING, FAIL_FIND, FAIL_WRITE, FAIL_FINISH, DENY_WRITE, CUT_VALUE } spoil;
 static unsigned writes;
+static uint64_t asked; /* keys of the last find */
 static uint64_t reported; /* places of the last finish that say that something happened */
 
 static int32_t fail(const char *what, sb_error *error)
@@ -52,6 +54,7 @@ static int32_t front_find(sb_backend *b, uint64_t n, const sb_slice *keys, sb_pl
 {
 	int32_t status = spoil == FAIL_FIND ? fail("find", error) : behind->find(b, n, keys, places, error);
 
+	asked = n;
 	for (uint64_t i = 0; status == SB_OK && spoil == CUT_VALUE && i < n; i++)
 		places[i].value_len--;
 	return status;
@@ -163,6 +166,7 @@ static void expect_kept(int32_t status, const char *part)
 Test(in_place, events_of_one_key_share_its_value_and_it_is_reported_once)
 {
 	must_begin(NOW_MS);
+	cr_assert_eq(asked, 2, "ann and bob");
 	cr_assert_eq(upsert(0), upsert(2));
 	must_end();
 	cr_assert_eq(writes, 1);
@@ -172,6 +176,36 @@ Test(in_place, events_of_one_key_share_its_value_and_it_is_reported_once)
 	must_end();
 	cr_assert_eq(writes, 0, "what lies there can be changed there");
 	cr_assert_eq(reported, 1);
+}
+
+#define CHOSEN 200000u
+
+/* Each key twice, and all with one hash: whoever looked at each of them for each would not be done when the suite's time is over. */
+Test(in_place, keys_chosen_to_collide_cost_no_more_and_stay_apart)
+{
+	static char keys[CHOSEN][8];
+	static sb_event chosen[CHOSEN];
+	static uint64_t same_hash[CHOSEN];
+
+	for (uint32_t i = 0; i < CHOSEN; i++) {
+		snprintf(keys[i], sizeof(keys[i]), "%u", i / 2);
+		chosen[i] = (sb_event){.key = slice_of_text(keys[i]), .clock_ms = NOW_MS};
+		same_hash[i] = 7;
+	}
+	for (uint32_t round = 1; round <= 2; round++) {
+		cr_assert_eq(keyed_state_begin(ks, chosen, same_hash, CHOSEN, &err), SB_OK, "%s", err.message);
+		cr_assert_eq(asked, CHOSEN / 2);
+		for (uint32_t i = 0; i < CHOSEN; i++) {
+			uint64_t *count = keyed_state_upsert(ks, 0, i, NULL);
+
+			cr_assert_not_null(count);
+			++*count;
+		}
+		for (uint32_t i = 0; i < CHOSEN; i++)
+			cr_assert_eq(*(const uint64_t *)keyed_state_peek(ks, 0, i), 2 * round);
+		must_end();
+		cr_assert_eq(reported, CHOSEN / 2);
+	}
 }
 
 Test(in_place, looking_reports_nothing)
