@@ -98,8 +98,8 @@ static uint64_t share_places(struct keyed_state *ks, bool secretly)
 		uint64_t slot = (secretly ? working_set_hash(&ks->set, 0, events[event].key) : hashes[event]) & mask;
 		uint32_t other;
 
-		while ((other = slots[slot]) && !(hashes[other - 1] == hashes[event] &&
-						  slice_equal(events[other - 1].key, events[event].key))) {
+		while ((other = slots[slot]) &&
+		       !(hashes[other - 1] == hashes[event] && slice_equal(events[other - 1].key, events[event].key))) {
 			slot = (slot + 1) & mask;
 			if (++steps > patience)
 				return UINT64_MAX;

@@ -353,7 +353,8 @@ static int32_t mark_dirty(struct keyed_state *ks, struct entry *entry)
 	return entry->flags & working_set_dirty_flag(&ks->set) ? SB_OK : mark_dirty_now(ks, entry);
 }
 
-static __attribute__((noinline)) void *cached_upsert(struct keyed_state *ks, uint32_t state, uint64_t event, int32_t *ret_created)
+static __attribute__((noinline)) void *cached_upsert(struct keyed_state *ks, uint32_t state, uint64_t event,
+						     int32_t *ret_created)
 {
 	struct entry *entry = row_of(ks, state, event);
 	int64_t clock_ms;
@@ -386,8 +387,8 @@ void *keyed_state_upsert(struct keyed_state *ks, uint32_t state, uint64_t event,
 		return refuse_struct(ks, state, event);
 	ks->stats.gets++;
 	ks->stats.puts++;
-	return ks->in_place.ops ? in_place_upsert(ks, state, event, ret_created) :
-				  cached_upsert(ks, state, event, ret_created);
+	return ks->in_place.ops ? in_place_upsert(ks, state, event, ret_created)
+				: cached_upsert(ks, state, event, ret_created);
 }
 
 static const void *cached_peek(const struct keyed_state *ks, uint32_t state, uint64_t event)
