@@ -8,6 +8,7 @@
 #define LINE_BYTES 64u
 #define HUGE_BYTES ((size_t)2 << 20)
 #define FIRST_CHUNK_BYTES ((size_t)64 << 10)
+#define LAST_CHUNK_BYTES ((size_t)64 << 20)
 
 struct entry_chunk {
 	_Alignas(LINE_BYTES) struct entry_chunk *next;
@@ -44,10 +45,21 @@ static void put(struct entry_pool *pool, void *at, size_t size)
 	pool->freed[size / ENTRY_POOL_UNIT] = freed;
 }
 
-/* Small while there is little, so that a job with a few keys takes little; huge pages once they are filled. */
+/* Small while there is little, so that a job with a few keys takes little; huge pages once they are filled, then an eighth of what there
+ * is. For an aligned piece malloc takes twice its size from a heap and leaves the rest as a hole, so pieces of one huge page each
+ * tore up the heaps. Of a large piece, pages that nobody has touched take no memory. */
+static size_t next_chunk_bytes(const struct entry_pool *pool)
+{
+	const size_t share = pool->chunk_bytes / 8 & ~(HUGE_BYTES - 1);
+
+	if (pool->chunk_bytes < HUGE_BYTES)
+		return FIRST_CHUNK_BYTES;
+	return share < HUGE_BYTES ? HUGE_BYTES : share > LAST_CHUNK_BYTES ? LAST_CHUNK_BYTES : share;
+}
+
 static int add_chunk(struct entry_pool *pool)
 {
-	const size_t bytes = pool->chunk_bytes < HUGE_BYTES ? FIRST_CHUNK_BYTES : HUGE_BYTES;
+	const size_t bytes = next_chunk_bytes(pool);
 	struct entry_chunk *chunk = alloc_pages(bytes);
 
 	if (!chunk)

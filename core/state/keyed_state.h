@@ -30,9 +30,9 @@ struct keyed_state_config {
 	uint32_t key_groups;
 	bool backend_empty; /* nothing was restored into it: it is not asked for what was never in the working set */
 	uint64_t
-		cache_bytes; /* budget of the working set, half as much again and 64 MiB while a barrier thaws; 0: the batch at hand only */
+		cache_bytes; /* budget of the working set, a quarter more and 64 MiB while a barrier thaws; 0: the batch at hand only */
 	struct write_hold *
-		hold; /* NULL: writes are never held back. The working set may then outgrow its budget, twice it and 64 MiB */
+		hold; /* NULL: writes are never held back. While they are, the working set may outgrow its budget by the same */
 };
 
 struct keyed_state_stats {

@@ -16,9 +16,8 @@
 #include "state/keyed_state_private.h"
 
 #define WRITE_OPS 4096u
-#define HELD_BYTES ((uint64_t)64 << 20)
 #define SORT_ENTRIES 8192u /* a millisecond's work */
-#define COPY_BYTES ((uint64_t)64 << 20) /* and half the budget */
+#define OVER_BYTES ((uint64_t)64 << 20) /* and a quarter of the budget */
 #define SHRINK_ROUNDS 2u
 /* How many slots a batch looks at for room while what is dirty must stay: when few entries may go, looking for them would take longer
  * than making more. */
@@ -196,10 +195,17 @@ static uint64_t collect_victims(struct keyed_state *ks, uint64_t target, uint64_
 	return changed;
 }
 
+/* By how much copies, or writes that are held back, may outgrow the budget: seconds of new entries. Whoever
+ * fills that faster waits for a backend that is behind anyway, and more memory would only put it off. */
+static uint64_t bytes_over(const struct keyed_state *ks)
+{
+	return ks->config.cache_bytes / 4 + OVER_BYTES;
+}
+
 /* The most that writes which are held back, or frozen, may make of the set. */
 static uint64_t bytes_max(const struct keyed_state *ks)
 {
-	return 2 * ks->config.cache_bytes + HELD_BYTES;
+	return ks->config.cache_bytes + bytes_over(ks);
 }
 
 /* How often WRITE_OPS entries may be evicted behind one batch. What grew while writes were held back would take seconds all at
@@ -250,7 +256,7 @@ static int32_t evict_while_sealed(struct keyed_state *ks, sb_error *err)
 
 	if (budget && own_bytes(ks) > budget)
 		TRY(shrink_to_budget(ks, err));
-	if (own_bytes(ks) > budget || ks->set.copy_bytes > budget / 2 + COPY_BYTES)
+	if (own_bytes(ks) > budget || ks->set.copy_bytes > bytes_over(ks))
 		TRY(write_back_thaw(ks, WRITE_OPS, err));
 	return SB_OK;
 }
