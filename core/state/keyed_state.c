@@ -11,6 +11,9 @@
 #include "plugin/extensions.h"
 #include "state/keyed_state_private.h"
 
+/* So many events are between the steps of a look-up. */
+#define LOOK_AHEAD 16u
+
 static int32_t init_states(struct keyed_state *ks, sb_error *err)
 {
 	const struct schema *schema = ks->config.schema;
@@ -197,43 +200,65 @@ int32_t keyed_state_fetch(struct keyed_state *ks, struct entry **entries, uint64
 	return status;
 }
 
-static struct entry *find_row(struct keyed_state *ks, uint64_t event, uint32_t index, uint64_t hash)
+static inline void hash_rows(struct keyed_state *ks, uint64_t event)
 {
-	const struct schema_state *state = &ks->config.schema->states[index];
+	uint64_t *hashes = ks->row_hashes + event * ks->struct_count;
 
-	return working_set_find_or_add(&ks->set, hash, index, key_group_of(ks->hashes[event], ks->config.key_groups),
-				       state->id, ks->events[event].key, state->value_size);
+	for (uint32_t column = 0; column < ks->struct_count; column++) {
+		hashes[column] = working_set_hash(&ks->set, ks->struct_states[column], ks->events[event].key);
+		working_set_prefetch(&ks->set, hashes[column]);
+	}
 }
 
-/* Three passes, so that cache misses overlap: hash and prefetch slots, prefetch entries, look up. */
+static inline void prefetch_rows(const struct keyed_state *ks, uint64_t event)
+{
+	const uint64_t *hashes = ks->row_hashes + event * ks->struct_count;
+
+	for (uint32_t column = 0; column < ks->struct_count; column++)
+		working_set_prefetch_entry(&ks->set, hashes[column]);
+}
+
+/* Puts what has to be fetched behind the misses there are. */
+static inline int32_t find_rows_of(struct keyed_state *ks, uint64_t event, uint64_t *misses, sb_error *err)
+{
+	const uint32_t key_group = key_group_of(ks->hashes[event], ks->config.key_groups);
+	const uint64_t first = event * ks->struct_count;
+
+	for (uint32_t column = 0; column < ks->struct_count; column++) {
+		const uint32_t index = ks->struct_states[column];
+		const struct schema_state *state = &ks->config.schema->states[index];
+		struct entry *entry =
+			working_set_find_or_add(&ks->set, ks->row_hashes[first + column], index, key_group, state->id,
+						ks->events[event].key, state->value_size);
+
+		if (!entry)
+			return error_no_memory(err);
+		__builtin_prefetch(entry->value + state->value_size - 1); /* a long value's end */
+		ks->rows[first + column] = entry;
+		/* A new entry is marked here, so that a second event of its key does not ask again. */
+		if (!(entry->flags & (ENTRY_FETCHED | ENTRY_REFERENCED)))
+			ks->misses[(*misses)++] = entry;
+		entry->flags |= ENTRY_REFERENCED;
+	}
+	return SB_OK;
+}
+
+/* An event's slots, then its entries are on their way from memory while others are looked up: one of each in turn, since a
+ * processor waits for fetches that come in bursts. */
 static int32_t find_rows(struct keyed_state *ks, uint64_t *ret_misses, sb_error *err)
 {
-	const uint64_t rows = ks->batch * ks->struct_count;
+	const uint64_t batch = ks->batch;
 	uint64_t misses = 0;
 
-	for (uint64_t event = 0, row = 0; event < ks->batch; event++) {
-		for (uint32_t column = 0; column < ks->struct_count; column++, row++) {
-			ks->row_hashes[row] =
-				working_set_hash(&ks->set, ks->struct_states[column], ks->events[event].key);
-			working_set_prefetch(&ks->set, ks->row_hashes[row]);
-		}
+	for (uint64_t event = 0; event < batch + 2 * LOOK_AHEAD; event++) {
+		if (event < batch)
+			hash_rows(ks, event);
+		if (event - LOOK_AHEAD < batch)
+			prefetch_rows(ks, event - LOOK_AHEAD);
+		if (event - 2 * LOOK_AHEAD < batch)
+			TRY(find_rows_of(ks, event - 2 * LOOK_AHEAD, &misses, err));
 	}
-	for (uint64_t row = 0; row < rows; row++)
-		working_set_prefetch_entry(&ks->set, ks->row_hashes[row]);
-	for (uint64_t event = 0, row = 0; event < ks->batch; event++) {
-		for (uint32_t column = 0; column < ks->struct_count; column++, row++) {
-			struct entry *entry = find_row(ks, event, ks->struct_states[column], ks->row_hashes[row]);
-
-			if (!entry)
-				return error_no_memory(err);
-			ks->rows[row] = entry;
-			/* A new entry is marked here, so that a second event of its key does not ask again. */
-			if (!(entry->flags & (ENTRY_FETCHED | ENTRY_REFERENCED)))
-				ks->misses[misses++] = entry;
-			entry->flags |= ENTRY_REFERENCED;
-		}
-	}
-	ks->stats.hits += rows - misses;
+	ks->stats.hits += batch * ks->struct_count - misses;
 	ks->stats.misses += misses;
 	*ret_misses = misses;
 	return SB_OK;

@@ -121,11 +121,14 @@ void working_set_prefetch(const struct working_set *set, uint64_t hash)
 
 void working_set_prefetch_entry(const struct working_set *set, uint64_t hash)
 {
-	const uint8_t *entry = (const uint8_t *)working_set_at(set, hash & set->mask);
+	for (uint64_t at = hash & set->mask; set->slots[at]; at = (at + 1) & set->mask) {
+		const uint8_t *entry = (const uint8_t *)working_set_at(set, at);
 
-	if (may_be(set->slots[hash & set->mask], hash)) {
+		if (!may_be(set->slots[at], hash))
+			continue;
 		__builtin_prefetch(entry);
 		__builtin_prefetch(entry + sizeof(struct entry));
+		return;
 	}
 }
 

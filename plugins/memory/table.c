@@ -19,6 +19,8 @@
 #define SMALL_LIMIT (255 * CHUNK_SLOTS - TABLE_SLACK)
 #define BIG_LIMIT (383 * CHUNK_SLOTS - TABLE_SLACK - 114)
 #define MAX_DEPTH 28u
+/* So many chunks behind a key's home are fetched before anybody knows whether it is there. */
+#define PASS_HOPS 3u
 /* How many chunks ahead of the one that is moved its records are prefetched. */
 #define MOVE_AHEAD 4u
 /* Two neighbours that would fill a small block to less than this are joined. */
@@ -81,12 +83,13 @@ static inline const struct chunk *home_chunk(const struct table *table, uint64_t
 	return &block_of(dirent)->chunks[home_of(hash, chunks_of(dirent))];
 }
 
-static const struct chunk *chunk_after_home(const struct table *table, uint64_t hash)
+/* So many chunks behind it. */
+static const struct chunk *chunk_behind_home(const struct table *table, uint64_t hash, uint32_t hops)
 {
 	uintptr_t dirent = table->dir[dir_index(table, hash)];
-	uint32_t next = home_of(hash, chunks_of(dirent)) + 1;
+	uint32_t chunk_count = chunks_of(dirent), at = home_of(hash, chunk_count) + hops;
 
-	return &block_of(dirent)->chunks[next == chunks_of(dirent) ? 0 : next];
+	return &block_of(dirent)->chunks[at < chunk_count ? at : at - chunk_count];
 }
 
 /* The records that a chunk proposes for the tag. */
@@ -158,21 +161,25 @@ static inline void propose_one(const struct table *table, struct lookup_group *g
 		propose(table, group, i, home, mask);
 	} else if (home->passed) {
 		group->passed |= 1u << i;
-		group->homes[i] = chunk_after_home(table, group->hashes[i]);
-		__builtin_prefetch(group->homes[i]);
+		for (uint32_t hops = 1; hops <= PASS_HOPS; ++hops)
+			__builtin_prefetch(chunk_behind_home(table, group->hashes[i], hops));
 	}
 }
 
-/* One key in ten or so had to pass its home by, and is most likely in the next chunk. Without a stage of their own these
+/* One key in ten or so had to pass its home by, and is most likely in one of the next chunks. Without a stage of their own these
  * few would wait for two misses each. */
 static inline void pass_group(const struct table *table, struct lookup_group *group)
 {
 	for (uint32_t left = group->passed; left; left &= left - 1) {
-		uint32_t i = (uint32_t)__builtin_ctz(left);
-		uint32_t mask = chunk_match(group->homes[i], tag_of(group->hashes[i]));
+		uint32_t i = (uint32_t)__builtin_ctz(left), mask = 0;
+		const struct chunk *chunk = group->homes[i];
 
+		for (uint32_t hops = 1; hops <= PASS_HOPS && !mask && chunk->passed; ++hops) {
+			chunk = chunk_behind_home(table, group->hashes[i], hops);
+			mask = chunk_match(chunk, tag_of(group->hashes[i]));
+		}
 		if (mask)
-			propose(table, group, i, group->homes[i], mask);
+			propose(table, group, i, chunk, mask);
 	}
 }
 
