@@ -28,9 +28,18 @@ int32_t file_sink_flush(struct file_sink *sink, sb_error *err)
 	return SB_OK;
 }
 
+/* The disk begins with what is there while the rest is made, so that the sync at the end has little to wait for. */
+static int32_t make_room(struct file_sink *sink, sb_error *err)
+{
+	const int64_t begin = sink->total - (int64_t)sink->used;
+
+	TRY(file_sink_flush(sink, err));
+	return io_write_back(sink->io, sink->fd, begin, sink->total - begin, sink->path, err);
+}
+
 uint8_t *file_sink_room(struct file_sink *sink, size_t len, sb_error *err)
 {
-	if (len > WRITE_BYTES - sink->used && file_sink_flush(sink, err) != SB_OK)
+	if (len > WRITE_BYTES - sink->used && make_room(sink, err) != SB_OK)
 		return NULL;
 	return sink->bytes + sink->used;
 }

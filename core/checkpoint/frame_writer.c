@@ -113,11 +113,6 @@ void frame_writer_done(struct frame_writer *frames)
 	*frames = (struct frame_writer){0};
 }
 
-uint8_t *frame_writer_payload(struct frame_writer *frames)
-{
-	return frames->frames[frames->filling].raw + FRAME_HEADER_BYTES;
-}
-
 /* Waits until no more than that many are waiting; after a failure none are. */
 static int32_t wait_for(struct frame_writer *frames, uint32_t waiting, sb_error *err)
 {

@@ -45,7 +45,10 @@ int32_t frame_writer_init(struct frame_writer *frames, enum checkpoint_codec cod
  * writer of zeros. */
 void frame_writer_done(struct frame_writer *frames);
 /* Where the next payload is to be put: FRAME_RAW_FILL bytes. */
-uint8_t *frame_writer_payload(struct frame_writer *frames);
+static inline uint8_t *frame_writer_payload(struct frame_writer *frames)
+{
+	return frames->frames[frames->filling].raw + FRAME_HEADER_BYTES;
+}
 /* Hands over what lies there; waits while too many are on their way. Fails with the first failure of any frame so far:
  * then this one is lost. */
 int32_t frame_writer_put(struct frame_writer *frames, enum frame_type type, uint32_t raw_len, uint32_t count,

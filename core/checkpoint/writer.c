@@ -223,8 +223,7 @@ static int32_t flush_entries(struct checkpoint_writer *writer, sb_error *err)
 
 static void put(struct checkpoint_writer *writer, sb_slice bytes)
 {
-	if (bytes.len)
-		memcpy(frame_writer_payload(&writer->frames) + writer->raw_len, bytes.ptr, bytes.len);
+	slice_copy(frame_writer_payload(&writer->frames) + writer->raw_len, bytes);
 	writer->raw_len += (uint32_t)bytes.len;
 }
 
@@ -248,34 +247,52 @@ static int32_t write_large(struct checkpoint_writer *writer, const sb_slice part
 	return write_frame(writer, FRAME_LAST_PIECE, err);
 }
 
-static int32_t write_entry(struct checkpoint_writer *writer, const struct snapshot_entry *entry, sb_error *err)
+/* An entry that may not fit into what is left of the frame: near its end every byte of the head counts. */
+static int32_t write_at_end(struct checkpoint_writer *writer, const struct snapshot_entry *entry, sb_error *err)
 {
-	uint8_t head[ENTRY_HEAD_BYTES_MAX];
-	uint64_t len;
+	uint8_t bytes[ENTRY_HEAD_BYTES_MAX];
+	const sb_slice head = slice_of(bytes, entry_put_head(bytes, entry));
+	const uint64_t len = head.len + entry->user_part.len + entry->value.len;
 
-	TRY(state_digest_check(&writer->digest, entry, err));
-	state_digest_add(&writer->digest, entry);
-	writer->snapshot_entries++;
-	writer->totals.entries++;
-	writer->totals.key_bytes += entry->user_part.len;
-	writer->totals.value_bytes += entry->value.len;
-	len = entry_put_head(head, entry);
-	if (len + entry->user_part.len + entry->value.len > FRAME_RAW_FILL)
-		return write_large(writer, (sb_slice[]){slice_of(head, len), entry->user_part, entry->value}, err);
-	if (writer->raw_len + len + entry->user_part.len + entry->value.len > FRAME_RAW_FILL)
+	if (len > FRAME_RAW_FILL)
+		return write_large(writer, (sb_slice[]){head, entry->user_part, entry->value}, err);
+	if (writer->raw_len + len > FRAME_RAW_FILL)
 		TRY(flush_entries(writer, err));
-	put(writer, slice_of(head, len));
+	put(writer, head);
 	put(writer, entry->user_part);
 	put(writer, entry->value);
 	writer->raw_count++;
 	return SB_OK;
 }
 
-static int32_t add_entry(struct checkpoint_writer *writer, const struct snapshot_entry *entry, sb_error *err)
+static void count_entry(struct checkpoint_writer *writer, const struct snapshot_entry *entry)
+{
+	state_digest_add(&writer->digest, entry);
+	writer->snapshot_entries++;
+	writer->totals.entries++;
+	writer->totals.key_bytes += entry->user_part.len;
+	writer->totals.value_bytes += entry->value.len;
+}
+
+static int32_t write_entry(struct checkpoint_writer *writer, const struct snapshot_entry *entry, sb_error *err)
+{
+	TRY(state_digest_check(&writer->digest, entry, err));
+	count_entry(writer, entry);
+	if (writer->raw_len + ENTRY_HEAD_BYTES_MAX + entry->user_part.len + entry->value.len > FRAME_RAW_FILL)
+		return write_at_end(writer, entry, err);
+	writer->raw_len += (uint32_t)entry_put_head(frame_writer_payload(&writer->frames) + writer->raw_len, entry);
+	put(writer, entry->user_part);
+	put(writer, entry->value);
+	writer->raw_count++;
+	return SB_OK;
+}
+
+int32_t checkpoint_writer_put(struct checkpoint_writer *writer, const struct snapshot_entry *entry, sb_error *err)
 {
 	int32_t status;
 
 	assert(writer->stage == STAGE_IN_SNAPSHOT);
+	assert(!entry->deleted || writer->meta->parent);
 	TRY(repeat_failure(writer, err));
 	status = write_entry(writer, entry, err);
 	if (status == SB_ERR_CORRUPT)
@@ -283,34 +300,10 @@ static int32_t add_entry(struct checkpoint_writer *writer, const struct snapshot
 	return remember(writer, status, err);
 }
 
-int32_t checkpoint_writer_entry(struct checkpoint_writer *writer, uint32_t state_id, uint32_t key_group,
-				sb_slice user_part, sb_slice value, int64_t expiry_ms, sb_error *err)
-{
-	struct snapshot_entry entry = {.state_id = state_id,
-				       .key_group = key_group,
-				       .user_part = user_part,
-				       .value = value,
-				       .expiry_ms = expiry_ms};
-
-	return add_entry(writer, &entry, err);
-}
-
-int32_t checkpoint_writer_deletion(struct checkpoint_writer *writer, uint32_t state_id, uint32_t key_group,
-				   sb_slice user_part, sb_error *err)
-{
-	struct snapshot_entry entry = {
-		.state_id = state_id, .key_group = key_group, .user_part = user_part, .deleted = true};
-
-	assert(writer->meta->parent);
-	return add_entry(writer, &entry, err);
-}
-
 static int32_t end_snapshot(struct checkpoint_writer *writer, sb_error *err)
 {
-	uint8_t count[VARINT_BYTES_MAX];
-
 	TRY(flush_entries(writer, err));
-	put(writer, slice_of(count, varint_put(count, writer->snapshot_entries)));
+	writer->raw_len = (uint32_t)varint_put(frame_writer_payload(&writer->frames), writer->snapshot_entries);
 	TRY(write_frame(writer, FRAME_END, err));
 	TRY(frame_writer_drain(&writer->frames, err));
 	writer->stage = STAGE_SNAPSHOTS;

@@ -9,6 +9,7 @@
 #define CHECKPOINT_WRITER_H
 
 #include "checkpoint/metadata.h"
+#include "checkpoint/state_digest.h"
 #include "io/io.h"
 
 enum checkpoint_codec { CODEC_NONE, CODEC_LZ4, CODEC_ZSTD };
@@ -25,12 +26,32 @@ int32_t checkpoint_writer_begin(struct io *io, const char *dir, const struct che
 /* An operator's own snapshot; name is its instance ("operator-0"). */
 int32_t checkpoint_writer_provider(struct checkpoint_writer *writer, const char *name, sb_slice bytes, sb_error *err);
 int32_t checkpoint_writer_snapshot_begin(struct checkpoint_writer *writer, const char *name, sb_error *err);
-/* user_part: the composed key without its first four bytes. */
-int32_t checkpoint_writer_entry(struct checkpoint_writer *writer, uint32_t state_id, uint32_t key_group,
-				sb_slice user_part, sb_slice value, int64_t expiry_ms, sb_error *err);
-/* In a checkpoint whose meta has a parent, entries are changes, and this is one, too. */
-int32_t checkpoint_writer_deletion(struct checkpoint_writer *writer, uint32_t state_id, uint32_t key_group,
-				   sb_slice user_part, sb_error *err);
+/* user_part: the composed key without its first four bytes. In a checkpoint whose meta has a parent, entries are changes, and only there may
+ * one be deleted. */
+int32_t checkpoint_writer_put(struct checkpoint_writer *writer, const struct snapshot_entry *entry, sb_error *err);
+
+/* Inline, so that two slices do not go over the stack, where whoever loads one as a whole waits for its halves. */
+static inline int32_t checkpoint_writer_entry(struct checkpoint_writer *writer, uint32_t state_id, uint32_t key_group,
+					      sb_slice user_part, sb_slice value, int64_t expiry_ms, sb_error *err)
+{
+	const struct snapshot_entry entry = {.state_id = state_id,
+					     .key_group = key_group,
+					     .user_part = user_part,
+					     .value = value,
+					     .expiry_ms = expiry_ms};
+
+	return checkpoint_writer_put(writer, &entry, err);
+}
+
+static inline int32_t checkpoint_writer_deletion(struct checkpoint_writer *writer, uint32_t state_id,
+						 uint32_t key_group, sb_slice user_part, sb_error *err)
+{
+	const struct snapshot_entry entry = {
+		.state_id = state_id, .key_group = key_group, .user_part = user_part, .deleted = true};
+
+	return checkpoint_writer_put(writer, &entry, err);
+}
+
 int32_t checkpoint_writer_snapshot_end(struct checkpoint_writer *writer, sb_error *err);
 /* fsync, rename without replacing, fsync of the directory. Frees the writer in either case. *ret_file_bytes is the
  * file's size. */

@@ -25,6 +25,7 @@ struct io_ops {
 	ssize_t (*pread)(struct io *io, int fd, void *bytes, size_t len, off_t offset);
 	ssize_t (*write)(struct io *io, int fd, const void *bytes, size_t len);
 	int (*fsync)(struct io *io, int fd);
+	int (*write_back)(struct io *io, int fd, off_t offset, off_t len);
 	int (*ftruncate)(struct io *io, int fd, off_t len);
 	off_t (*lseek)(struct io *io, int fd, off_t offset, int whence);
 	int (*fstat)(struct io *io, int fd, struct stat *ret);
@@ -61,6 +62,9 @@ int32_t io_read(struct io *io, int fd, void *bytes, size_t len, size_t *ret_len,
 int32_t io_pread_all(struct io *io, int fd, void *bytes, size_t len, int64_t offset, const char *path, sb_error *err);
 int32_t io_write_all(struct io *io, int fd, const void *bytes, size_t len, const char *path, sb_error *err);
 int32_t io_fsync(struct io *io, int fd, const char *path, sb_error *err);
+/* Has the disk begin with those bytes, which were written, and waits for nothing: so that an fsync to come finds little left to do. It
+ * promises nothing itself. */
+int32_t io_write_back(struct io *io, int fd, int64_t offset, int64_t len, const char *path, sb_error *err);
 int32_t io_fsync_dir(struct io *io, const char *path, sb_error *err);
 int32_t io_truncate(struct io *io, int fd, int64_t len, const char *path, sb_error *err);
 int32_t io_seek(struct io *io, int fd, int64_t offset, const char *path, sb_error *err);

@@ -56,28 +56,6 @@ static int32_t reserve(struct in_place *p, uint64_t events, uint64_t rows, sb_er
 	return error_no_memory(err);
 }
 
-/* As memcpy, without the call for the lengths that most keys have: words that overlap in the middle. */
-static inline void copy_key(uint8_t *to, const uint8_t *from, uint64_t len)
-{
-	uint64_t words[4];
-
-	if (len < 8 || len > 32) {
-		if (len)
-			memcpy(to, from, len);
-		return;
-	}
-	memcpy(&words[0], from, 8);
-	memcpy(&words[1], from + len - 8, 8);
-	if (len > 16) {
-		memcpy(&words[2], from + 8, 8);
-		memcpy(&words[3], from + len - 16, 8);
-		memcpy(to + 8, &words[2], 8);
-		memcpy(to + len - 16, &words[3], 8);
-	}
-	memcpy(to, &words[0], 8);
-	memcpy(to + len - 8, &words[1], 8);
-}
-
 /* Gives each event the places of its key, and returns how many different keys there are. The hash that an event comes with tells keys
  * apart. Whoever sends events can choose keys whose hashes agree, so the search is given up as soon as it takes longer than chance
  * would have it, and UINT64_MAX is returned; with hashes that depend on a secret it goes on to the end. */
@@ -128,7 +106,7 @@ static uint8_t *compose_column(struct keyed_state *ks, uint64_t count, uint32_t 
 		const sb_slice user_part = events[*first].key;
 
 		composed_put_prefix(at, key_group_of(hashes[*first], key_groups), state_id);
-		copy_key(at + COMPOSED_PREFIX_BYTES, user_part.ptr, user_part.len);
+		slice_copy(at + COMPOSED_PREFIX_BYTES, user_part);
 		*key = (sb_slice){at, COMPOSED_PREFIX_BYTES + user_part.len};
 		at += COMPOSED_PREFIX_BYTES + user_part.len;
 	}

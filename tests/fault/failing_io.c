@@ -168,6 +168,11 @@ static int failing_fsync(struct io *io, int fd)
 	RUN(io, IO_CALL_FSYNC, fd_inside(io, fd), SYSTEM(io)->ops->fsync(SYSTEM(io), fd));
 }
 
+static int failing_write_back(struct io *io, int fd, off_t offset, off_t len)
+{
+	RUN(io, IO_CALL_WRITE_BACK, fd_inside(io, fd), SYSTEM(io)->ops->write_back(SYSTEM(io), fd, offset, len));
+}
+
 static int failing_ftruncate(struct io *io, int fd, off_t len)
 {
 	RUN(io, IO_CALL_FTRUNCATE, fd_inside(io, fd), SYSTEM(io)->ops->ftruncate(SYSTEM(io), fd, len));
@@ -250,6 +255,7 @@ void failing_io_init(struct failing_io *failing)
 		.pread = failing_pread,
 		.write = failing_write,
 		.fsync = failing_fsync,
+		.write_back = failing_write_back,
 		.ftruncate = failing_ftruncate,
 		.lseek = failing_lseek,
 		.fstat = failing_fstat,
@@ -291,8 +297,8 @@ void failing_io_disarm(struct failing_io *failing)
 const char *failing_io_call_name(enum io_call call)
 {
 	static const char *const names[IO_CALL_COUNT] = {
-		"open", "close",    "read",   "pread", "write",	 "fsync", "ftruncate", "lseek", "fstat", "lstat",
-		"stat", "realpath", "rename", "link",  "unlink", "rmdir", "mkdir",     "flock", "list"};
+		"open",	 "close", "read",     "pread",	"write", "fsync",  "write_back", "ftruncate", "lseek", "fstat",
+		"lstat", "stat",  "realpath", "rename", "link",	 "unlink", "rmdir",	 "mkdir",     "flock", "list"};
 
 	return names[call];
 }

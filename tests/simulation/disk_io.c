@@ -173,6 +173,15 @@ static int sim_fsync(struct io *io, int fd)
 	return 0;
 }
 
+/* Makes nothing durable that a cut would have to leave: it is a hint. */
+static int sim_write_back(struct io *io, int fd, off_t offset, off_t len)
+{
+	(void)io;
+	if (!disk_path_of(fd))
+		return SYSTEM(write_back, fd, offset, len);
+	CALL("write_back", disk_path_of(fd), offset, len, 0);
+}
+
 static int sim_ftruncate(struct io *io, int fd, off_t len)
 {
 	(void)io;
@@ -307,6 +316,7 @@ struct io *disk_io(void)
 		.pread = sim_pread,
 		.write = sim_write,
 		.fsync = sim_fsync,
+		.write_back = sim_write_back,
 		.ftruncate = sim_ftruncate,
 		.lseek = sim_lseek,
 		.fstat = sim_fstat,

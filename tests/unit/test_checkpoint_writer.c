@@ -260,6 +260,28 @@ Test(checkpoint_writer, entries_that_fill_a_frame_to_the_byte_come_back)
 	}
 }
 
+/* At a frame's end, for each number of bytes that may be left there. */
+Test(checkpoint_writer, small_entries_at_the_end_of_a_frame_come_back)
+{
+	const uint64_t small = head_bytes(3, 40) + 3 + 40;
+
+	for (uint64_t left = 0; left < ENTRY_HEAD_BYTES_MAX + small; left++) {
+		const uint64_t large = FRAME_RAW_FILL - left - head_bytes(3, FRAME_RAW_FILL - 100) - 3;
+		struct checkpoint_writer *writer = begin(&io);
+		AUTO(note_done) struct note first, second;
+		sb_error err = ERROR_INIT;
+
+		note_init(&first, 3, large);
+		note_init(&second, 3, 40);
+		cr_assert_eq(checkpoint_writer_snapshot_begin(writer, "backend-0", &err), SB_OK);
+		cr_assert_eq(put_note(writer, &first, &err), SB_OK, "%s", err.message);
+		cr_assert_eq(put_note(writer, &second, &err), SB_OK, "%s", err.message);
+		cr_assert_eq(checkpoint_writer_snapshot_end(writer, &err), SB_OK);
+		cr_assert_eq(commit(writer, &err), SB_OK, "%s", err.message);
+		expect_note_back(&first);
+	}
+}
+
 Test(checkpoint_writer, a_key_beyond_its_bound_is_refused)
 {
 	struct checkpoint_writer *writer = begin(&io);
@@ -400,6 +422,57 @@ Test(checkpoint_writer, a_disk_that_is_full_at_the_header_is_told)
 		     SB_ERR_NO_SPACE);
 	cr_assert(failing.hit && !writer);
 	cr_assert_eq(count_names(dir, ".tmp"), 0);
+}
+
+/* --- on its way to the disk --------------------------------------------------------------------- */
+
+static struct {
+	off_t written, begun; /* bytes */
+} way;
+
+static ssize_t note_write(struct io *system, int fd, const void *bytes, size_t len)
+{
+	ssize_t n = quick.write(system, fd, bytes, len);
+
+	way.written += n > 0 ? n : 0;
+	return n;
+}
+
+static int note_write_back(struct io *system, int fd, off_t offset, off_t len)
+{
+	(void)system, (void)fd;
+	cr_assert_eq(offset, way.begun, "each byte once, in their order");
+	way.begun += len;
+	cr_assert_eq(way.begun, way.written, "what was written, and all of it");
+	return 0;
+}
+
+Test(checkpoint_writer, the_disk_begins_with_what_was_written_while_the_rest_is_made)
+{
+	AUTO(free_memory) uint8_t *bytes = calloc(2, SINK_BYTES);
+	struct io_ops ops = quick;
+	struct io noting = {.ops = &ops};
+	sb_error err = ERROR_INIT;
+
+	ops.write = note_write;
+	ops.write_back = note_write_back;
+	cr_assert_eq(write_whole(&noting, slice_of(bytes, 2 * SINK_BYTES), true, &err), SB_OK, "%s", err.message);
+	cr_assert_geq(way.begun, 3 * (SINK_BYTES - SINK_ROOM));
+	cr_assert_lt(way.written - way.begun, SINK_BYTES, "that much at most is left to the sync");
+}
+
+Test(checkpoint_writer, a_disk_that_cannot_begin_is_told)
+{
+	AUTO(free_memory) uint8_t *bytes = calloc(2, SINK_BYTES);
+	struct failing_io failing;
+	sb_error err = ERROR_INIT;
+
+	failing_io_init(&failing);
+	failing_io_arm(&failing, 2, EIO);
+	failing.mask = IO_ONLY(IO_CALL_WRITE_BACK);
+	cr_assert_eq(write_whole(&failing.io, slice_of(bytes, 2 * SINK_BYTES), true, &err), SB_ERR_IO);
+	cr_assert(strstr(err.message, "checkpoint-1.json.tmp to disk"), "%s", err.message);
+	cr_assert_eq(count_names(dir, ".json") + count_names(dir, ".tmp"), 0);
 }
 
 /* --- frames that fail on the second thread ----------------------------------------------------- */

@@ -399,6 +399,32 @@ Test(io, write_that_gets_nowhere_ends)
 	io_close(&io, fd);
 }
 
+static int unknown_write_back(struct io *unused, int fd, off_t offset, off_t len)
+{
+	(void)unused;
+	(void)fd;
+	calls++;
+	errno = offset == 0 && len == 1 ? ENOSYS : EIO;
+	return -1;
+}
+
+Test(io, write_back_fails_unless_the_kernel_does_not_know_it)
+{
+	int fd = open_file("f", O_RDWR | O_CREAT);
+
+	must(io_write_all(&io, fd, "x", 1, "f", &err));
+	must(io_write_back(&io, fd, 0, 1, "f", &err));
+	ops = *system_ops;
+	ops.write_back = unknown_write_back;
+	io.ops = &ops;
+	calls = 0;
+	must(io_write_back(&io, fd, 0, 1, "f", &err));
+	cr_assert_eq(io_write_back(&io, fd, 1, 1, "f", &err), SB_ERR_IO);
+	cr_assert_str_eq(err.message, "cannot write f to disk: Input/output error");
+	cr_assert_eq(calls, 2);
+	io_close(&io, fd);
+}
+
 Test(io, failed_fsync_is_not_tried_again)
 {
 	int fd = open_file("f", O_RDWR | O_CREAT);
