@@ -124,9 +124,43 @@ static inline void bare_prefetch_entry(const struct bare_table *table, uint64_t 
 	__builtin_prefetch(entry + table->stride - 1);
 }
 
-/* Calls change(value, i) for the entry of keys[i], after its expiry was set; n <= BARE_AHEAD. */
+/* What a walk through the table costs at least while entries change: of each that it has not come to, the old version is put
+ * aside before its first change. The walk itself is only a place that moves on. */
+struct bare_walk {
+	uint8_t ring[1 << 16]; /* for what is put aside: stays in the cache */
+	uint64_t ring_at;
+	double at, step; /* bytes of the entries: where the walk is, and how far it goes for each change */
+	int64_t epoch; /* entries with that expiry were changed since the walk began */
+	uint64_t put_aside;
+};
+
+static inline void bare_put_aside(struct bare_walk *walk, const struct bare_table *table, const uint8_t *entry)
+{
+	int64_t epoch;
+
+	memcpy(&epoch, entry, sizeof(epoch));
+	if (epoch == walk->epoch || (double)(entry - table->entries) < walk->at)
+		return;
+	if (walk->ring_at + table->stride > sizeof(walk->ring))
+		walk->ring_at = 0;
+	memcpy(walk->ring + walk->ring_at, entry, table->stride);
+	walk->ring_at += table->stride;
+	walk->put_aside++;
+}
+
+static inline void bare_walk_on(struct bare_walk *walk, const struct bare_table *table, uint32_t changes)
+{
+	walk->at += walk->step * changes;
+	if (walk->at < (double)(table->groups * BARE_GROUP * table->stride))
+		return;
+	walk->at = 0;
+	walk->epoch++;
+}
+
+/* Calls change(value) for the entry of keys[i], after its expiry was set; n <= BARE_AHEAD. walk may be NULL; else expiry_ms is its epoch. */
 static inline __attribute__((always_inline)) void bare_batch(struct bare_table *table, uint32_t n,
 							     const uint8_t *const *keys, int64_t expiry_ms,
+							     struct bare_walk *walk,
 							     void (*change)(uint8_t *value, uint32_t value_bytes))
 {
 	uint64_t hashes[BARE_AHEAD];
@@ -140,9 +174,13 @@ static inline __attribute__((always_inline)) void bare_batch(struct bare_table *
 	for (uint32_t i = 0; i < n; i++) {
 		uint8_t *entry = bare_find_or_add(table, hashes[i], keys[i]);
 
+		if (walk)
+			bare_put_aside(walk, table, entry);
 		memcpy(entry, &expiry_ms, sizeof(expiry_ms));
 		change(entry + 8 + table->key_bytes, table->value_bytes);
 	}
+	if (walk)
+		bare_walk_on(walk, table, n);
 }
 
 #endif

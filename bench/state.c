@@ -6,9 +6,10 @@
  *   state     keyed state over the memory backend, as a task uses it: begin, upsert for each event, end
  *   copies    the same without sb.inplace/1: the working set copies each value in and out
  *   calls     the backend's multi_get and write_batch in batches of 256, with the copy between them
- *
- * and state once more while another thread reads an iterator as a full checkpoint does (it encodes what it reads as
- * base64), with a new one as soon as one has ended: each first write then has to leave the old value where it is.
+ *   cached    the same as copies with a cache that holds everything, over a backend that began empty: what stands before RocksDB
+ *   walked    state while another thread reads an iterator as a full checkpoint does (it encodes what it reads as base64),
+ *             with a new one as soon as one has ended: for each first write the old value has to be put aside
+ *   aside     bare, putting aside what such a walk has not come to yet: what walked cannot do without
  *
  * All sides take turns in one process; what is compared are medians of their rounds, in processor time of the thread,
  * so that neighbours count only by what they take from caches and memory. Keys and hashes are made
@@ -17,7 +18,6 @@
  */
 #include <getopt.h>
 #include <inttypes.h>
-#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -34,6 +34,7 @@
 #include "base/log.h"
 #include "base/slice.h"
 #include "checkpoint/base64.h"
+#include "cli/bench_keys.h"
 #include "io/io.h"
 #include "plugin/instance.h"
 #include "state/composed_key.h"
@@ -49,9 +50,9 @@
 #define TTL_MS INT64_C(86400000)
 #define MAINTAIN_BUDGET 100000u
 
-enum side { BARE, STATE, COPIES, CALLS, WALKED, SIDES };
+enum side { BARE, STATE, COPIES, CALLS, CACHED, WALKED, ASIDE, SIDES };
 
-static const char *const side_names[SIDES] = {"bare", "state", "copies", "calls", "walked"};
+static const char *const side_names[SIDES] = {"bare", "state", "copies", "calls", "cached", "walked", "aside"};
 
 struct options {
 	uint64_t keys;
@@ -82,15 +83,15 @@ struct bench {
 	struct plugin *plugin;
 	const struct component *component;
 	struct component without; /* the component, less its extensions */
-	struct instance *backend, copies_of_backend;
+	struct instance *backend, copies_of_backend, *behind_cache;
 	struct option_set backend_options;
 	struct schema schema;
 	struct schema_state state;
-	struct keyed_state *in_place, *copies;
+	struct keyed_state *in_place, *copies, *cached;
+	struct bare_walk *walk;
 	struct stretch *stretch;
-	uint64_t random;
-	double zipf_zeta, zipf_eta;
-	uint32_t *bare_counts, *backend_counts; /* the oracle: changes of each key */
+	struct bench_keys numbers;
+	uint32_t *bare_counts, *backend_counts, *cached_counts; /* the oracle: changes of each key */
 	double rates[SIDES][ROUNDS_MAX];
 	uint64_t walks, walked;
 	uint64_t rss_before;
@@ -118,46 +119,6 @@ static double now_s(void)
 
 /* --- keys --- */
 
-static uint64_t next_random(struct bench *bench)
-{
-	uint64_t x = bench->random += UINT64_C(0x9e3779b97f4a7c15);
-
-	x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return x ^ (x >> 31);
-}
-
-#define THETA 0.99
-
-/* As YCSB draws it (Gray et al., "Quickly generating billion-record synthetic databases"). */
-static void init_zipf(struct bench *bench)
-{
-	double n = (double)bench->options.keys, zeta2 = 1 + pow(0.5, THETA);
-
-	for (uint64_t i = 1; i <= bench->options.keys; i++)
-		bench->zipf_zeta += pow((double)i, -THETA);
-	bench->zipf_eta = (1 - pow(2 / n, 1 - THETA)) / (1 - zeta2 / bench->zipf_zeta);
-}
-
-static uint64_t next_id(struct bench *bench)
-{
-	uint64_t keys = bench->options.keys, rank;
-	double u, uz;
-
-	if (!bench->options.zipf)
-		return (uint64_t)((unsigned __int128)next_random(bench) * keys >> 64);
-	u = (double)(next_random(bench) >> 11) * 0x1p-53;
-	uz = u * bench->zipf_zeta;
-	if (uz < 1)
-		rank = 0;
-	else if (uz < 1 + pow(0.5, THETA))
-		rank = 1;
-	else
-		rank = (uint64_t)((double)keys * pow(bench->zipf_eta * u - bench->zipf_eta + 1, 1 / (1 - THETA)));
-	/* Frequent keys are no neighbours. */
-	return (rank < keys ? rank : keys - 1) * UINT64_C(2654435761) % keys;
-}
-
 static void make_key(const struct bench *bench, uint64_t id, uint8_t *key)
 {
 	memset(key, 'u', bench->options.key_bytes);
@@ -178,7 +139,7 @@ static void set_event(struct bench *bench, uint32_t i, uint64_t id)
 static void make_stretch(struct bench *bench)
 {
 	for (uint32_t i = 0; i < STRETCH; i++)
-		set_event(bench, i, next_id(bench));
+		set_event(bench, i, bench_keys_pick(&bench->numbers, bench->options.zipf));
 }
 
 static void count(const struct bench *bench, uint32_t *counts)
@@ -203,7 +164,15 @@ static inline void change(uint8_t *at, uint32_t value_bytes)
 static void run_bare(struct bench *bench)
 {
 	for (uint32_t i = 0; i < STRETCH; i += BARE_AHEAD)
-		bare_batch(&bench->bare, BARE_AHEAD, bench->stretch->pointers + i, NOW_MS + TTL_MS, change);
+		bare_batch(&bench->bare, BARE_AHEAD, bench->stretch->pointers + i, NOW_MS + TTL_MS, NULL, change);
+}
+
+static void run_aside(struct bench *bench)
+{
+	struct bare_walk *walk = bench->walk;
+
+	for (uint32_t i = 0; i < STRETCH; i += BARE_AHEAD)
+		bare_batch(&bench->bare, BARE_AHEAD, bench->stretch->pointers + i, walk->epoch, walk, change);
 }
 
 static void run_keyed_state(struct bench *bench, struct keyed_state *ks)
@@ -288,10 +257,14 @@ static double run(struct bench *bench, enum side side)
 
 	if (side == BARE)
 		run_bare(bench);
+	else if (side == ASIDE)
+		run_aside(bench);
 	else if (side == CALLS)
 		run_calls(bench);
 	else
-		run_keyed_state(bench, side == COPIES ? bench->copies : bench->in_place);
+		run_keyed_state(bench, side == COPIES	? bench->copies
+				       : side == CACHED ? bench->cached
+							: bench->in_place);
 	return now_s() - start;
 }
 
@@ -300,7 +273,9 @@ static void note(struct bench *bench, enum side side)
 	if (side == CALLS)
 		count_calls(bench);
 	else
-		count(bench, side == BARE ? bench->bare_counts : bench->backend_counts);
+		count(bench, side == BARE || side == ASIDE ? bench->bare_counts
+			     : side == CACHED		   ? bench->cached_counts
+							   : bench->backend_counts);
 }
 
 /* --- a checkpoint beside it --- */
@@ -376,17 +351,15 @@ static double run_walked(struct bench *bench)
 
 /* --- rounds --- */
 
-static void fill(struct bench *bench)
+static void fill(struct bench *bench, enum side side)
 {
 	uint64_t keys = bench->options.keys;
 
 	for (uint64_t id = 0; id < keys; id += STRETCH) {
 		for (uint32_t i = 0; i < STRETCH; i++)
-			set_event(bench, i, (id + i) % keys * UINT64_C(2654435761) % keys);
-		run(bench, STATE);
-		note(bench, STATE);
-		run(bench, BARE);
-		note(bench, BARE);
+			set_event(bench, i, bench_keys_scatter(&bench->numbers, (id + i) % keys));
+		run(bench, side);
+		note(bench, side);
 	}
 }
 
@@ -403,12 +376,23 @@ static double round_of(struct bench *bench, enum side side)
 	return (double)done / taken;
 }
 
+/* As many changes to a walk as those had that were measured. */
+static void set_pace(struct bench *bench)
+{
+	const struct bare_table *table = &bench->bare;
+	double changes = bench->walks ? (double)bench->walked / (double)bench->walks : (double)bench->options.keys / 2;
+
+	bench->walk->step = (double)(table->groups * BARE_GROUP * table->stride) / changes;
+}
+
 static void measure(struct bench *bench)
 {
 	for (uint32_t round = 0; round < bench->options.rounds; round++) {
 		for (int side = BARE; side < SIDES; side++) {
 			if (bench->options.only >= 0 && bench->options.only != side)
 				continue;
+			if (side == ASIDE)
+				set_pace(bench);
 			bench->rates[side][round] =
 				side == WALKED ? run_walked(bench) : round_of(bench, (enum side)side);
 		}
@@ -446,26 +430,35 @@ static void check_all(struct bench *bench)
 			for (uint32_t i = 0; i < n; i++)
 				set_event(bench, i, id + i);
 			must(keyed_state_begin(bench->in_place, s->events, s->hashes, n, &err), &err);
+			must(keyed_state_begin(bench->cached, s->events, s->hashes, n, &err), &err);
 		}
 		uint32_t i = (uint32_t)(id % STATE_BATCH);
 		uint64_t hash = XXH3_64bits(s->keys[i], bench->options.key_bytes);
 
 		check_value(id, "the backend", keyed_state_peek(bench->in_place, 0, i), value_bytes,
 			    bench->backend_counts[id]);
+		check_value(id, "the cache", keyed_state_peek(bench->cached, 0, i), value_bytes,
+			    bench->cached_counts[id]);
 		check_value(id, "the bare table",
 			    bare_find_or_add(&bench->bare, hash, s->keys[i]) + 8 + bench->options.key_bytes,
 			    value_bytes, bench->bare_counts[id]);
-		if (left == 1 || id % STATE_BATCH == STATE_BATCH - 1)
+		if (left == 1 || id % STATE_BATCH == STATE_BATCH - 1) {
 			must(keyed_state_end(bench->in_place, &err), &err);
+			must(keyed_state_end(bench->cached, &err), &err);
+		}
 	}
 }
 
 /* --- life --- */
 
-static void open_state(struct bench *bench, struct instance *backend, struct keyed_state **ret_state)
+static void open_state(struct bench *bench, struct instance *backend, uint64_t cache_bytes,
+		       struct keyed_state **ret_state)
 {
-	const struct keyed_state_config config = {
-		.backend = backend, .schema = &bench->schema, .key_groups = KEY_GROUPS_DEFAULT};
+	const struct keyed_state_config config = {.backend = backend,
+						  .schema = &bench->schema,
+						  .key_groups = KEY_GROUPS_DEFAULT,
+						  .cache_bytes = cache_bytes,
+						  .backend_empty = cache_bytes > 0};
 	sb_error err = ERROR_INIT;
 
 	must(keyed_state_open(&config, ret_state, &err), &err);
@@ -504,8 +497,12 @@ static void open_backend(struct bench *bench, struct io *io, const struct plugin
 	bench->without.backend.extension = no_extension;
 	memcpy(&bench->copies_of_backend, bench->backend, sizeof(*bench->backend));
 	bench->copies_of_backend.component = &bench->without;
-	open_state(bench, bench->backend, &bench->in_place);
-	open_state(bench, &bench->copies_of_backend, &bench->copies);
+	must(instance_open_backend(bench->component, "backend-1", "/tmp", 0, &bench->backend_options, env,
+				   &bench->behind_cache, &err),
+	     &err);
+	open_state(bench, bench->backend, 0, &bench->in_place);
+	open_state(bench, &bench->copies_of_backend, 0, &bench->copies);
+	open_state(bench, bench->behind_cache, UINT64_C(1) << 40, &bench->cached);
 }
 
 static void init(struct bench *bench)
@@ -518,7 +515,9 @@ static void init(struct bench *bench)
 	bench->stretch = calloc(1, sizeof(*bench->stretch));
 	bench->bare_counts = calloc(bench->options.keys, sizeof(*bench->bare_counts));
 	bench->backend_counts = calloc(bench->options.keys, sizeof(*bench->backend_counts));
-	if (!bench->stretch || !bench->bare_counts || !bench->backend_counts ||
+	bench->cached_counts = calloc(bench->options.keys, sizeof(*bench->cached_counts));
+	bench->walk = calloc(1, sizeof(*bench->walk));
+	if (!bench->stretch || !bench->bare_counts || !bench->backend_counts || !bench->cached_counts || !bench->walk ||
 	    !bare_init(&bench->bare, bench->options.keys, bench->options.key_bytes, bench->options.value_bytes))
 		die("memory", "there is not enough");
 	for (uint32_t i = 0; i < STRETCH; i++) {
@@ -527,21 +526,23 @@ static void init(struct bench *bench)
 	}
 	memset(bench->bare_counts, 0, bench->options.keys * sizeof(*bench->bare_counts));
 	memset(bench->backend_counts, 0, bench->options.keys * sizeof(*bench->backend_counts));
-	if (bench->options.zipf)
-		init_zipf(bench);
-	bench->random = 20240611;
+	bench_keys_init(&bench->numbers, bench->options.keys, 20240611);
 }
 
 static void done(struct bench *bench)
 {
 	keyed_state_close(bench->in_place);
 	keyed_state_close(bench->copies);
+	keyed_state_close(bench->cached);
 	instance_close(bench->backend);
+	instance_close(bench->behind_cache);
 	option_set_done(&bench->backend_options);
 	plugin_free(bench->plugin);
 	bare_done(&bench->bare);
 	free(bench->bare_counts);
 	free(bench->backend_counts);
+	free(bench->cached_counts);
+	free(bench->walk);
 	free(bench->stretch);
 }
 
@@ -606,8 +607,9 @@ static void print_text(const struct bench *bench, double counted, double residen
 	printf("  %-8s %10s %10s\n", "side", "M/s", "of bare");
 	for (enum side side = BARE; side < SIDES; side++)
 		printf("  %-8s %10.2f %10.2f\n", side_names[side], median(bench, side) / 1e6, ratio(bench, side, BARE));
-	printf("  walked/state %.2f, %" PRIu64 " walks, %.2f changes an entry in each\n", ratio(bench, WALKED, STATE),
-	       bench->walks, (double)bench->walked / (double)bench->walks / (double)o->keys);
+	printf("  walked/state %.2f (aside/bare %.2f), %" PRIu64 " walks, %.2f changes an entry in each\n",
+	       ratio(bench, WALKED, STATE), ratio(bench, ASIDE, BARE), bench->walks,
+	       (double)bench->walked / (double)bench->walks / (double)o->keys);
 	printf("  overhead %.1f bytes an entry by accounting, %.1f resident, after the fill\n",
 	       overhead(bench, counted), overhead(bench, resident));
 }
@@ -624,13 +626,15 @@ static void print_json(const struct bench *bench, double counted, double residen
 	printf("},\"ratio_to_bare\":{");
 	for (enum side side = STATE; side < SIDES; side++)
 		printf("%s\"%s\":%.3f", side > STATE ? "," : "", side_names[side], ratio(bench, side, BARE));
-	printf("},\"walked_to_state\":%.3f,\"overhead_bytes\":{\"accounted\":%.1f,\"resident\":%.1f}}\n",
-	       ratio(bench, WALKED, STATE), overhead(bench, counted), overhead(bench, resident));
+	printf("},\"walked_to_state\":%.3f,\"aside_to_bare\":%.3f,"
+	       "\"overhead_bytes\":{\"accounted\":%.1f,\"resident\":%.1f}}\n",
+	       ratio(bench, WALKED, STATE), ratio(bench, ASIDE, BARE), overhead(bench, counted),
+	       overhead(bench, resident));
 }
 
 static const char usage[] =
 	"usage: state [--keys N] [--key-bytes 16..64] [--value-bytes 24..4096] [--zipf] [--rounds N] [--small-pages] [--json]\n"
-	"             [--only bare|state|copies|calls|walked]   for a profiler\n";
+	"             [--only bare|state|copies|calls|cached|walked|aside]   for a profiler\n";
 
 static int side_of(const char *name)
 {
@@ -707,9 +711,11 @@ int main(int argc, char **argv)
 	init(&bench);
 	before = resident_bytes();
 	open_backend(&bench, &io, &env);
-	fill(&bench);
+	fill(&bench, STATE);
 	counted = stat_of(&bench, "memory_bytes");
 	resident = (double)(resident_bytes() - before);
+	fill(&bench, BARE);
+	fill(&bench, CACHED);
 	measure(&bench);
 	check_all(&bench);
 	if (bench.options.json)
