@@ -87,10 +87,18 @@ static uint64_t bucket_count(uint64_t buffer_bytes)
 }
 
 /* Writing a hashed memtable out sorts it, which is several times faster for one that fits the processor's cache. So there are more of them,
- * which together take what the options say. */
+ * which together take what the options say: two less than by the figures, for each goes a little over its size, RocksDB counts only those
+ * that wait to be written out, and sorting makes a list of all that do. */
 static unsigned memtable_parts(const struct sb_backend *backend)
 {
 	return setting(backend, OPTION_MEMTABLE) == MEMTABLE_HASH_LINKEDLIST ? 4 : 1;
+}
+
+static int memtable_number(const struct sb_backend *backend)
+{
+	const int number = (int)setting(backend, OPTION_MAX_WRITE_BUFFER_NUMBER), parts = (int)memtable_parts(backend);
+
+	return parts > 1 ? number * parts - 2 : number;
 }
 
 /* One writer at a time: without concurrent inserts the skip list remembers where
@@ -102,8 +110,7 @@ static void set_memtable(struct sb_backend *backend)
 	uint64_t buffer_bytes = (uint64_t)setting(backend, OPTION_WRITE_BUFFER_SIZE) / parts;
 
 	rocksdb_options_set_write_buffer_size(options, buffer_bytes);
-	rocksdb_options_set_max_write_buffer_number(options,
-						    (int)setting(backend, OPTION_MAX_WRITE_BUFFER_NUMBER) * (int)parts);
+	rocksdb_options_set_max_write_buffer_number(options, memtable_number(backend));
 	rocksdb_options_set_allow_concurrent_memtable_write(options, 0);
 	rocksdb_options_set_memtable_whole_key_filtering(options, 1);
 	rocksdb_options_set_memtable_prefix_bloom_size_ratio(
@@ -115,19 +122,30 @@ static void set_memtable(struct sb_backend *backend)
 	}
 }
 
+/* A whole filter is as large as a hundredth of its file: in a cache that cannot hold all of them each look-up would read and evict a MiB. In
+ * partitions of a block each only what is asked for has to be there, and the small index of the partitions stays. */
+static void set_partitions(rocksdb_block_based_table_options_t *tables)
+{
+	rocksdb_block_based_options_set_cache_index_and_filter_blocks(tables, 1);
+	rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(tables, 1);
+	rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(tables, 1);
+	rocksdb_block_based_options_set_pin_top_level_index_and_filter(tables, 1);
+	rocksdb_block_based_options_set_index_type(tables, rocksdb_block_based_table_index_type_two_level_index_search);
+	rocksdb_block_based_options_set_partition_filters(tables, 1);
+}
+
 static void set_tables(struct sb_backend *backend)
 {
 	rocksdb_block_based_table_options_t *tables = rocksdb_block_based_options_create();
 	size_t cache_bytes = (size_t)setting(backend, OPTION_BLOCK_CACHE_SIZE);
-	unsigned char cached = setting(backend, OPTION_CACHE_INDEX_AND_FILTER_BLOCKS) != 0;
 	int64_t bloom_bits = setting(backend, OPTION_BLOOM_BITS);
 
 	rocksdb_block_based_options_set_block_size(tables, (size_t)setting(backend, OPTION_BLOCK_SIZE));
 	if (bloom_bits > 0)
 		rocksdb_block_based_options_set_filter_policy(
 			tables, rocksdb_filterpolicy_create_bloom_full((double)bloom_bits));
-	rocksdb_block_based_options_set_cache_index_and_filter_blocks(tables, cached);
-	rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(tables, cached);
+	if (setting(backend, OPTION_CACHE_INDEX_AND_FILTER_BLOCKS))
+		set_partitions(tables);
 	if (cache_bytes > 0) {
 		backend->engine.cache = rocksdb_cache_create_lru(cache_bytes);
 		rocksdb_block_based_options_set_block_cache(tables, backend->engine.cache);
@@ -171,7 +189,7 @@ static void set_compaction(struct sb_backend *backend)
 	/* Level 1 as large as the four write buffers that start a compaction of level 0. */
 	rocksdb_options_set_max_bytes_for_level_base(options, 4 * (uint64_t)setting(backend, OPTION_WRITE_BUFFER_SIZE));
 	rocksdb_options_set_max_background_jobs(options, (int)setting(backend, OPTION_MAX_BACKGROUND_JOBS));
-	rocksdb_options_compaction_readahead_size(options, 2 * MIB);
+	rocksdb_options_compaction_readahead_size(options, 1 * MIB); /* for each run that is merged */
 	rocksdb_options_set_compaction_filter_factory(options, ttl_filter_factory(backend));
 	if (rate > 0) {
 		backend->engine.limiter = rocksdb_ratelimiter_create(rate, 100 * 1000, 10);

@@ -3,6 +3,8 @@
  * The model keeps composed keys, made here from the description in composed_key.h and not by the code
  * under test. What has expired stays in it: a backend may purge it or not. */
 #include <criterion/criterion.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -1195,6 +1197,64 @@ Test(keyed_state, what_grew_while_writes_were_held_back_is_evicted_over_many_bat
 	} while (after.cached_bytes > budget && batches < 100);
 	cr_assert_leq(after.cached_bytes, budget);
 	cr_assert_gt(batches, 2);
+}
+
+/* One more value of 1 MiB under a sub-key of its own. */
+static int32_t put_mebibyte(uint32_t number)
+{
+	static uint8_t bytes[1 << 20];
+	int32_t status;
+
+	set_event(0, slice_of_text("a"), 1);
+	status = keyed_state_begin(ks, events, hashes, 1, &err);
+	if (status == SB_OK)
+		status = keyed_state_raw_put(ks, LOGS, 0, slice_of(&number, sizeof(number)),
+					     slice_of(bytes, sizeof(bytes)), 0);
+	return status == SB_OK ? keyed_state_end(ks, &err) : status;
+}
+
+struct going_on {
+	_Atomic bool done;
+	int32_t status;
+	bool was_held; /* when it was done */
+};
+
+static void *go_over_bound(void *arg)
+{
+	struct going_on *on = arg;
+
+	on->status = SB_OK;
+	for (uint32_t i = 0; i < 3 && on->status == SB_OK; i++)
+		on->status = put_mebibyte(1000 + i);
+	on->was_held = write_hold_is_set(&hold);
+	atomic_store(&on->done, true);
+	return NULL;
+}
+
+Test(keyed_state, who_would_outgrow_the_bound_waits_until_writes_are_no_longer_held_back)
+{
+	const uint64_t budget = 4 << 20, bound = budget + budget / 4 + (64 << 20);
+	struct going_on on = {.done = false};
+	struct keyed_state_stats stats = {0};
+	pthread_t thread;
+
+	open_plain(budget);
+	write_hold_set(&hold);
+	for (uint32_t i = 0; stats.cached_bytes + (2 << 20) < bound; i++) {
+		cr_assert_eq(put_mebibyte(i), SB_OK, "%s", err.message);
+		keyed_state_get_stats(ks, &stats);
+	}
+	cr_assert_eq(stats.written_back, 0);
+	cr_assert_eq(pthread_create(&thread, NULL, go_over_bound, &on), 0);
+	for (int i = 0; i < 10000 && !atomic_load(&on.done); i++)
+		sched_yield();
+	write_hold_lift(&hold);
+	pthread_join(thread, NULL);
+	cr_assert_eq(on.status, SB_OK, "%s", err.message);
+	cr_assert_not(on.was_held);
+	keyed_state_get_stats(ks, &stats);
+	cr_assert_gt(stats.written_back, 0);
+	cr_assert_leq(stats.cached_bytes, bound);
 }
 
 Test(keyed_state, eviction_of_large_raw_values_takes_no_more_than_it_needs)

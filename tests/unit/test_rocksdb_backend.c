@@ -763,7 +763,8 @@ Test(rocksdb_backend, preset_large_state_reaches_rocksdb)
 {
 	expect_preset("large-state",
 		      (const char *[]){"write_buffer_size=268435456", "max_write_buffer_number=8", "compression=kZSTD",
-				       "cache_index_and_filter_blocks=true", NULL},
+				       "cache_index_and_filter_blocks=true", "partition_filters=true",
+				       "index_type=kTwoLevelIndexSearch", NULL},
 		      "capacity : 2147483648\n");
 }
 
@@ -788,7 +789,7 @@ Test(rocksdb_backend, every_tuning_option_reaches_rocksdb)
 	struct fixture *fixture = fixture_or_skip();
 	char *options;
 
-	set_option(fixture, "write_buffer_size", "8MiB"); /* a hashed one comes in quarters */
+	set_option(fixture, "write_buffer_size", "8MiB"); /* a hashed one comes in quarters, two less */
 	set_option(fixture, "max_write_buffer_number", "5");
 	set_option(fixture, "compression", "lz4");
 	set_option(fixture, "block_size", "16KiB");
@@ -809,7 +810,7 @@ Test(rocksdb_backend, every_tuning_option_reaches_rocksdb)
 	open_backend(fixture);
 	expect_lines(fixture,
 		     (const char *[]){
-			     "write_buffer_size=2097152", "max_write_buffer_number=20", "compression=kLZ4Compression",
+			     "write_buffer_size=2097152", "max_write_buffer_number=18", "compression=kLZ4Compression",
 			     "block_size=16384", "no_block_cache=true", "max_background_jobs=3", "max_open_files=200",
 			     "target_file_size_base=33554432", "compaction_style=kCompactionStyleLevel",
 			     "level0_file_num_compaction_trigger=6", "level_compaction_dynamic_level_bytes=false",
