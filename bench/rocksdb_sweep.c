@@ -9,9 +9,9 @@
  * compactions take and forgets what other programs take. Both are the variant's median through the preset's.
  * Space is what its tables take on disk at the end, and at the end every entry is held against the count kept beside.
  *
- * The second table is about calls: how a batch is best handed to RocksDB.
+ * The last table is about calls (-c: alone): how a batch is best handed to RocksDB.
  *
- * Usage: rocksdb_sweep [-k KEYS] [-r ROUNDS] [-t SECONDS] [-s SHARE] [-p PRESET]... [-d DIRECTORY] [NAME=VALUE[,NAME=VALUE]...]...
+ * Usage: rocksdb_sweep [-k KEYS] [-r ROUNDS] [-t SECONDS] [-s SHARE] [-p PRESET]... [-d DIRECTORY] [-c] [NAME=VALUE[,NAME=VALUE]...]...
  */
 #include <time.h>
 
@@ -34,7 +34,7 @@ struct options {
 	int preset_count;
 	const char *dir;
 	const char *const *variants; /* NULL-terminated */
-	bool with_calls;
+	bool with_calls, calls_only;
 };
 
 /* Of one side; by uniform and zipf, then by round. */
@@ -54,7 +54,7 @@ static const char *const all_variants[] = {"memtable=skiplist",
 					   "block_size=8KiB",
 					   "block_size=16KiB",
 					   "block_cache_size=8MiB",
-					   "block_cache_size=8MiB,cache+=32MiB",
+					   "block_cache_size=8MiB,cache+=120MiB",
 					   "cache_index_and_filter_blocks=true",
 					   "cache_index_and_filter_blocks=false",
 					   "compression=none",
@@ -321,9 +321,9 @@ static double call_turn(struct cached *side, const struct call *call, double sec
 	return (double)done / busy;
 }
 
-static void sweep_calls(const struct options *o, const char *dir)
+static void time_calls(const struct options *o, const char *dir, const char *variant, double ret_speed[CALL_COUNT])
 {
-	struct cached *side = side_open(o, dir, "usual", o->presets[0], "");
+	struct cached *side = side_open(o, dir, "usual", o->presets[0], variant);
 	struct call_keys *picked = calloc(1, sizeof(*picked));
 	double speed[CALL_COUNT][ROUNDS_MAX];
 
@@ -333,11 +333,21 @@ static void sweep_calls(const struct options *o, const char *dir)
 		for (size_t i = 0; i < CALL_COUNT; i++)
 			speed[i][round] = call_turn(side, &calls[i], o->seconds, picked);
 	}
-	puts("\n| calls | M keys/s |\n|---|---|");
 	for (size_t i = 0; i < CALL_COUNT; i++)
-		printf("| %s | %.3f |\n", calls[i].name, median(speed[i], o->rounds) / 1e6);
+		ret_speed[i] = median(speed[i], o->rounds);
 	free(picked);
 	side_close(side, dir, "usual");
+}
+
+static void sweep_calls(const struct options *o, const char *dir)
+{
+	double hashed[CALL_COUNT], skiplist[CALL_COUNT];
+
+	time_calls(o, dir, "memtable=hash-linkedlist", hashed);
+	time_calls(o, dir, "memtable=skiplist", skiplist);
+	puts("\n| calls, M keys/s | `hash-linkedlist` | `skiplist` |\n|---|---|---|");
+	for (size_t i = 0; i < CALL_COUNT; i++)
+		printf("| %s | %.3f | %.3f |\n", calls[i].name, hashed[i] / 1e6, skiplist[i] / 1e6);
 }
 
 static void parse(int argc, char **argv, struct options *o)
@@ -345,7 +355,7 @@ static void parse(int argc, char **argv, struct options *o)
 	int option;
 
 	*o = (struct options){.keys = 1000000, .rounds = 3, .seconds = 1, .share = 0.1, .dir = "."};
-	while ((option = getopt(argc, argv, "k:r:t:s:p:d:")) != -1) {
+	while ((option = getopt(argc, argv, "k:r:t:s:p:d:c")) != -1) {
 		if (option == 'k')
 			o->keys = strtoull(optarg, NULL, 10);
 		else if (option == 'r')
@@ -358,9 +368,11 @@ static void parse(int argc, char **argv, struct options *o)
 			o->presets[o->preset_count++] = optarg;
 		else if (option == 'd')
 			o->dir = optarg;
+		else if (option == 'c')
+			o->calls_only = true;
 		else
 			die("usage",
-			    "rocksdb_sweep [-k KEYS] [-r ROUNDS] [-t SECONDS] [-s SHARE] [-p PRESET]... [-d DIRECTORY] "
+			    "rocksdb_sweep [-k KEYS] [-r ROUNDS] [-t SECONDS] [-s SHARE] [-p PRESET]... [-d DIRECTORY] [-c] "
 			    "[NAME=VALUE[,NAME=VALUE]...]...");
 	}
 	if (o->keys < 1000 || o->keys > BENCH_KEYS_MAX || o->rounds < 1 || o->rounds > ROUNDS_MAX)
@@ -381,7 +393,7 @@ int main(int argc, char **argv)
 
 	parse(argc, argv, &options);
 	bench_begin(options.dir, dir, sizeof(dir));
-	for (int i = 0; i < options.preset_count; i++)
+	for (int i = 0; i < options.preset_count && !options.calls_only; i++)
 		sweep_preset(&options, dir, options.presets[i]);
 	if (options.with_calls)
 		sweep_calls(&options, dir);
