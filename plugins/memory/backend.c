@@ -285,7 +285,7 @@ static bool overwrite(sb_backend *backend, uint32_t ref, const sb_op *op, const 
 	uint32_t state = record_state(record);
 
 	if (!(state & KEY_MASK) || class_of_op(op) != class_of_entry(old->key.len, old->value.len, 0) ||
-	    !(snapshot_may_write(&backend->snapshot, ref, state) || snapshot_save(&backend->snapshot, ref)))
+	    !(snapshot_may_write(&backend->snapshot, ref, state) || snapshot_save(&backend->snapshot, ref, record)))
 		return false;
 	delta_written(&backend->delta, ref, state_epoch(state));
 	if (op->value.len)

@@ -134,31 +134,29 @@ static int32_t rewrite(sb_backend *backend, sb_slice key, uint64_t value_len, in
 	return SB_OK;
 }
 
-/* Lets the record be changed where it lies, because what an iterator wants of it is put aside. */
-static bool save(sb_backend *backend, sb_place *place)
+/* Whether the record can be changed where it lies: the iterator that forbade it has gone on since, or what it wants of it is put aside. */
+static bool unlock(sb_backend *backend, const sb_place *place)
 {
-	uint32_t epoch = state_epoch(record_state(record_of(backend, place)));
+	struct record *record = record_of(backend, place);
+	uint32_t ref = ref_of(place), state = record_state(record);
 
-	if (!snapshot_save(&backend->snapshot, ref_of(place)))
+	if (snapshot_may_write(&backend->snapshot, ref, state))
+		return true;
+	if (!snapshot_save(&backend->snapshot, ref, record))
 		return false;
-	delta_written(&backend->delta, ref_of(place), epoch); /* finish will not tell */
-	place->flags |= SB_PLACE_WRITABLE;
+	delta_written(&backend->delta, ref, state_epoch(state)); /* finish will not tell */
 	return true;
 }
 
 int32_t backend_write(sb_backend *backend, sb_slice key, uint64_t value_len, sb_place *place, sb_error *err)
 {
-	if (place->flags & SB_PLACE_FOUND) {
-		const struct record *record = record_of(backend, place);
-
-		/* The iterator that forbade it may have gone on since. */
-		point_at(place, ref_of(place), record,
-			 snapshot_may_write(&backend->snapshot, ref_of(place), record_state(record)));
-		value_len = place->value_len;
-		if (place->flags & SB_PLACE_WRITABLE || save(backend, place))
-			return SB_OK;
+	if (!(place->flags & SB_PLACE_FOUND))
+		return rewrite(backend, key, value_len, place->expiry_ms, place, err);
+	if (place->flags & SB_PLACE_WRITABLE || unlock(backend, place)) {
+		place->flags |= SB_PLACE_WRITABLE;
+		return SB_OK;
 	}
-	return rewrite(backend, key, value_len, place->expiry_ms, place, err);
+	return rewrite(backend, key, place->value_len, place->expiry_ms, place, err);
 }
 
 /* --- finish --- */

@@ -117,9 +117,8 @@ static bool claim(struct snapshot *snapshot, sb_iter *iter, uint32_t id, struct 
 	return claimed;
 }
 
-bool snapshot_save(struct snapshot *snapshot, uint32_t ref)
+bool snapshot_save(struct snapshot *snapshot, uint32_t ref, struct record *record)
 {
-	struct record *record = arena_at(snapshot->arena, ref);
 	uint32_t state = record_state(record), id = ref_slab(ref);
 	sb_iter *iter = snapshot->saving;
 

@@ -126,7 +126,7 @@ void snapshot_done(struct snapshot *snapshot);
 bool snapshot_lets_write(const struct snapshot *snapshot, uint32_t ref, uint32_t state);
 /* Lets the live record, which snapshot_may_write() forbids to write, be written where it lies all the same: true when its old version
  * could be put aside for the only one that wants it. That counts as a write at the present epoch. */
-bool snapshot_save(struct snapshot *snapshot, uint32_t ref);
+bool snapshot_save(struct snapshot *snapshot, uint32_t ref, struct record *record);
 /* Of what was put aside and not taken yet. */
 uint64_t snapshot_saved_bytes(const struct snapshot *snapshot);
 /* The arena's question; see arena.h. */
