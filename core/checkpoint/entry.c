@@ -19,21 +19,6 @@ size_t varint_put(uint8_t *at, uint64_t value)
 	return n;
 }
 
-/* Of small entries each is a byte. */
-static size_t put_four(uint8_t *at, const uint64_t values[4])
-{
-	size_t n = 0;
-
-	if ((values[0] | values[1] | values[2] | values[3]) < 0x80) {
-		for (unsigned i = 0; i < 4; i++)
-			at[i] = (uint8_t)values[i];
-		return 4;
-	}
-	for (unsigned i = 0; i < 4; i++)
-		n += varint_put(at + n, values[i]);
-	return n;
-}
-
 bool varint_take(sb_slice *from, uint64_t *ret_value)
 {
 	uint64_t value = 0;
@@ -59,10 +44,12 @@ size_t entry_put_head(uint8_t *at, const struct snapshot_entry *entry)
 {
 	bool expires = entry->expiry_ms != SB_NO_EXPIRY;
 	uint64_t zigzag = (uint64_t)entry->expiry_ms << 1 ^ (uint64_t)(entry->expiry_ms >> 63);
-	uint64_t first =
-		(uint64_t)entry->state_id << FLAG_BITS | (expires ? EXPIRES : 0) | (entry->deleted ? DELETED : 0);
-	size_t n = put_four(at, (const uint64_t[]){first, entry->key_group, entry->user_part.len, entry->value.len});
+	size_t n = varint_put(at, (uint64_t)entry->state_id << FLAG_BITS | (expires ? EXPIRES : 0) |
+					  (entry->deleted ? DELETED : 0));
 
+	n += varint_put(at + n, entry->key_group);
+	n += varint_put(at + n, entry->user_part.len);
+	n += varint_put(at + n, entry->value.len);
 	if (expires)
 		n += varint_put(at + n, zigzag);
 	return n;

@@ -56,10 +56,13 @@ struct frame_header {
 /* Packs payloads into frames. */
 struct frame_encoder {
 	enum checkpoint_codec codec;
+	int lz4_step; /* bytes from one place where lz4 looks for something known to the next, to begin with */
 	void *zstd;
 };
 
-int32_t frame_encoder_init(struct frame_encoder *encoder, enum checkpoint_codec codec, sb_error *err);
+/* only_structs: the values in the payloads are structs. */
+int32_t frame_encoder_init(struct frame_encoder *encoder, enum checkpoint_codec codec, bool only_structs,
+			   sb_error *err);
 void frame_encoder_done(struct frame_encoder *encoder);
 /* The frame around raw_len bytes of payload, which lie in raw behind the header's place. It is made there, or in packed
  * when it is shorter compressed; both have FRAME_ROOM_BYTES. */

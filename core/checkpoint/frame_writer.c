@@ -59,12 +59,12 @@ static int32_t make_room(struct frame_writer *frames, sb_error *err)
 	return SB_OK;
 }
 
-static int32_t start(struct frame_writer *frames, enum checkpoint_codec codec, sb_error *err)
+static int32_t start(struct frame_writer *frames, enum checkpoint_codec codec, bool only_structs, sb_error *err)
 {
 	int sys_errno;
 
-	TRY(frame_encoder_init(&frames->filler, codec, err));
-	TRY(frame_encoder_init(&frames->writer, codec, err));
+	TRY(frame_encoder_init(&frames->filler, codec, only_structs, err));
+	TRY(frame_encoder_init(&frames->writer, codec, only_structs, err));
 	TRY(make_room(frames, err));
 	sys_errno = pthread_create(&frames->thread, NULL, run, frames);
 	if (sys_errno)
@@ -73,15 +73,15 @@ static int32_t start(struct frame_writer *frames, enum checkpoint_codec codec, s
 	return SB_OK;
 }
 
-int32_t frame_writer_init(struct frame_writer *frames, enum checkpoint_codec codec, struct envelope_sink *envelope,
-			  sb_error *err)
+int32_t frame_writer_init(struct frame_writer *frames, enum checkpoint_codec codec, bool only_structs,
+			  struct envelope_sink *envelope, sb_error *err)
 {
 	int32_t status;
 
 	*frames = (struct frame_writer){.envelope = envelope};
 	pthread_mutex_init(&frames->mutex, NULL);
 	pthread_cond_init(&frames->changed, NULL);
-	status = start(frames, codec, err);
+	status = start(frames, codec, only_structs, err);
 	if (status != SB_OK)
 		frame_writer_done(frames);
 	return status;

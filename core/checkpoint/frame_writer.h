@@ -38,9 +38,9 @@ struct frame_writer {
 	bool running;
 };
 
-/* Starts the thread. On failure there is nothing to be undone. */
-int32_t frame_writer_init(struct frame_writer *frames, enum checkpoint_codec codec, struct envelope_sink *envelope,
-			  sb_error *err);
+/* Starts the thread; only_structs as for frame_encoder_init. On failure there is nothing to be undone. */
+int32_t frame_writer_init(struct frame_writer *frames, enum checkpoint_codec codec, bool only_structs,
+			  struct envelope_sink *envelope, sb_error *err);
 /* Ends the thread when it has written the frame that it is at; what is waiting behind that is dropped. Does nothing to a
  * writer of zeros. */
 void frame_writer_done(struct frame_writer *frames);

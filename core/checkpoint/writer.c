@@ -110,10 +110,19 @@ static int32_t write_head(struct checkpoint_writer *writer, enum checkpoint_code
 	return envelope_write_text(&writer->envelope, "{\"provider_state\":{", err);
 }
 
+static bool holds_only_structs(const struct schema *schema)
+{
+	for (uint64_t i = 0; i < schema->count; i++)
+		if (schema->states[i].kind != SB_STATE_STRUCT)
+			return false;
+	return true;
+}
+
 static int32_t begin(struct checkpoint_writer *writer, const char *dir, enum checkpoint_codec codec, sb_error *err)
 {
 	TRY(make_paths(writer, dir, err));
-	TRY(frame_writer_init(&writer->frames, codec, &writer->envelope, err));
+	TRY(frame_writer_init(&writer->frames, codec, holds_only_structs(&writer->meta->schema), &writer->envelope,
+			      err));
 	state_digest_init(&writer->digest, writer->meta);
 	return write_head(writer, codec, err);
 }
