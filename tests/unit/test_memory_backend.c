@@ -8,70 +8,18 @@
  * SBHOST_TEST_SEED repeats a run of the model test; a failure prints its seed.
  */
 #include "../../plugins/memory/probe.h"
+#include "support/memory.h"
 
 #include <sb_plugin.h>
 
 #include <criterion/criterion.h>
-#include <dlfcn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-struct fixture {
-	sb_host host;
-	int64_t horizon_ms;
-	sb_option_value options[3];
-	const sb_backend_ops *ops;
-	sb_backend *backend;
-	sb_error err;
-};
-
-static int64_t horizon(const sb_host *host)
-{
-	return ((const struct fixture *)host->context)->horizon_ms;
-}
-
-static int32_t try_open(struct fixture *f, uint32_t flags)
-{
-	sb_backend_config config = {.struct_size = sizeof(config),
-				    .flags = flags,
-				    .host = &f->host,
-				    .instance = "backend-0",
-				    .dir = "/nowhere",
-				    .options = f->options,
-				    .option_count = 3};
-	void *library = dlopen(SB_PLUGIN_DIR "/libmemory_backend.so", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-	const sb_plugin *(*entry)(const sb_host *, sb_error *);
-
-	cr_assert(library, "%s", dlerror());
-	*(void **)&entry = dlsym(library, "sb_plugin_entry_v1");
-	f->host = (sb_host){.struct_size = sizeof(sb_host), .context = f, .expiry_horizon_ms = horizon};
-	f->err.struct_size = sizeof(f->err);
-	f->ops = entry(&f->host, &f->err)->components[0]->ops;
-	return f->ops->open(&config, &f->backend, &f->err);
-}
-
-static void open_limited(struct fixture *f, int64_t memory_limit)
-{
-	memset(f, 0, sizeof(*f));
-	f->horizon_ms = INT64_MIN;
-	f->options[2].i64 = memory_limit;
-	cr_assert_eq(try_open(f, 0), SB_OK, "%s", f->err.message);
-}
-
-static void open_backend(struct fixture *f)
-{
-	open_limited(f, 0);
-}
-
-static void done(struct fixture *f)
-{
-	f->ops->close(f->backend);
-}
-
-static int32_t put_expiring(struct fixture *f, sb_slice key, sb_slice value, int64_t expiry_ms)
+static int32_t put_expiring(struct memory_backend *f, sb_slice key, sb_slice value, int64_t expiry_ms)
 {
 	sb_op op = {.key = key, .value = value, .expiry_ms = expiry_ms, .kind = SB_OP_PUT};
 
@@ -83,19 +31,19 @@ static sb_slice text(const char *bytes)
 	return (sb_slice){(const uint8_t *)bytes, strlen(bytes)};
 }
 
-static void put(struct fixture *f, const char *key, const char *value)
+static void put(struct memory_backend *f, const char *key, const char *value)
 {
 	cr_assert_eq(put_expiring(f, text(key), text(value), SB_NO_EXPIRY), SB_OK);
 }
 
-static void delete_key(struct fixture *f, const char *key)
+static void delete_key(struct memory_backend *f, const char *key)
 {
 	sb_op op = {.key = text(key), .kind = SB_OP_DELETE};
 
 	cr_assert_eq(f->ops->write_batch(f->backend, 1, &op, &f->err), SB_OK);
 }
 
-static sb_pin get(struct fixture *f, sb_slice key)
+static sb_pin get(struct memory_backend *f, sb_slice key)
 {
 	sb_pin pin;
 
@@ -108,7 +56,7 @@ static bool same(sb_slice a, sb_slice b)
 	return a.len == b.len && (!a.len || !memcmp(a.ptr, b.ptr, a.len));
 }
 
-static bool holds(struct fixture *f, const char *key, const char *value)
+static bool holds(struct memory_backend *f, const char *key, const char *value)
 {
 	sb_pin pin = get(f, text(key));
 	bool right = value ? pin.found && same(pin.value, text(value)) : !pin.found;
@@ -117,7 +65,7 @@ static bool holds(struct fixture *f, const char *key, const char *value)
 	return right;
 }
 
-static double stat_of(struct fixture *f, const char *name)
+static double stat_of(struct memory_backend *f, const char *name)
 {
 	sb_stat stats[32];
 	uint64_t count;
@@ -131,7 +79,7 @@ static double stat_of(struct fixture *f, const char *name)
 	return 0;
 }
 
-static uint64_t maintain(struct fixture *f, uint64_t budget)
+static uint64_t maintain(struct memory_backend *f, uint64_t budget)
 {
 	uint64_t purged;
 
@@ -139,7 +87,7 @@ static uint64_t maintain(struct fixture *f, uint64_t budget)
 	return purged;
 }
 
-static sb_iter *iter_open(struct fixture *f, const char *lower, const char *upper)
+static sb_iter *iter_open(struct memory_backend *f, const char *lower, const char *upper)
 {
 	sb_iter_options range = {.struct_size = sizeof(range), .lower = text(lower), .upper = text(upper)};
 	sb_iter *iter;
@@ -149,7 +97,7 @@ static sb_iter *iter_open(struct fixture *f, const char *lower, const char *uppe
 }
 
 /* Entries i = 0 .. count - 1, all with one byte repeated as their value. */
-static void put_many(struct fixture *f, uint32_t count, uint64_t value_len, uint8_t byte, int64_t expiry_ms)
+static void put_many(struct memory_backend *f, uint32_t count, uint64_t value_len, uint8_t byte, int64_t expiry_ms)
 {
 	uint8_t *value = malloc(value_len + 1);
 
@@ -160,7 +108,7 @@ static void put_many(struct fixture *f, uint32_t count, uint64_t value_len, uint
 	free(value);
 }
 
-static void delete_many(struct fixture *f, uint32_t first, uint32_t count)
+static void delete_many(struct memory_backend *f, uint32_t first, uint32_t count)
 {
 	for (uint32_t id = first; id < first + count; ++id) {
 		sb_op op = {.key = {(uint8_t *)&id, 4}, .kind = SB_OP_DELETE};
@@ -170,7 +118,7 @@ static void delete_many(struct fixture *f, uint32_t first, uint32_t count)
 }
 
 /* Counts what the iterator shows, all of which must have values of that byte. */
-static uint64_t count_rest(struct fixture *f, sb_iter *iter, uint8_t byte)
+static uint64_t count_rest(struct memory_backend *f, sb_iter *iter, uint8_t byte)
 {
 	sb_entry entries[77];
 	uint64_t count, total = 0;
@@ -208,17 +156,17 @@ Test(memory_backend, both_probes_find_the_same_slots)
 
 Test(memory_backend, read_only_is_refused)
 {
-	struct fixture f = {.horizon_ms = INT64_MIN};
+	struct memory_backend f = {.horizon_ms = INT64_MIN};
 
-	cr_assert_eq(try_open(&f, SB_OPEN_READ_ONLY), SB_ERR_UNSUPPORTED);
+	cr_assert_eq(memory_try_open(&f, 0, SB_OPEN_READ_ONLY), SB_ERR_UNSUPPORTED);
 	cr_assert(strstr(f.err.message, "read-only"));
 }
 
 Test(memory_backend, last_operation_of_a_key_counts)
 {
-	struct fixture f;
+	struct memory_backend f;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	sb_op ops[] = {
 		{.key = text("key1"), .value = text("a"), .kind = SB_OP_PUT},
 		{.key = text("key1"), .kind = SB_OP_DELETE},
@@ -228,14 +176,14 @@ Test(memory_backend, last_operation_of_a_key_counts)
 	};
 	cr_assert_eq(f.ops->write_batch(f.backend, 5, ops, &f.err), SB_OK);
 	cr_assert(holds(&f, "key1", NULL) && holds(&f, "key2", "c"));
-	done(&f);
+	memory_close(&f);
 }
 
 Test(memory_backend, batch_with_an_unknown_kind_changes_nothing)
 {
-	struct fixture f;
+	struct memory_backend f;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	put(&f, "key1", "old");
 	sb_op ops[] = {
 		{.key = text("key1"), .value = text("new"), .kind = SB_OP_PUT},
@@ -243,7 +191,7 @@ Test(memory_backend, batch_with_an_unknown_kind_changes_nothing)
 	};
 	cr_assert_eq(f.ops->write_batch(f.backend, 2, ops, &f.err), SB_ERR_INVALID);
 	cr_assert(holds(&f, "key1", "old") && holds(&f, "key2", NULL));
-	done(&f);
+	memory_close(&f);
 }
 
 Test(memory_backend, batch_beyond_the_memory_limit_changes_nothing)
@@ -252,9 +200,9 @@ Test(memory_backend, batch_beyond_the_memory_limit_changes_nothing)
 	uint32_t *ids = calloc(count, sizeof(*ids));
 	sb_op *ops = calloc(count, sizeof(*ops));
 	uint8_t value[200] = {2}, big[20000] = {2};
-	struct fixture f;
+	struct memory_backend f;
 
-	open_limited(&f, 24 << 20);
+	memory_open(&f, 24 << 20);
 	put_many(&f, 1000, 200, 1, SB_NO_EXPIRY);
 	for (uint32_t i = 0; i < count; ++i) {
 		ids[i] = i;
@@ -272,7 +220,7 @@ Test(memory_backend, batch_beyond_the_memory_limit_changes_nothing)
 		cr_assert_eq(count_rest(&f, iter, 1), 1000);
 		f.ops->iter_close(iter);
 	}
-	done(&f);
+	memory_close(&f);
 	free(ids);
 	free(ops);
 }
@@ -284,9 +232,9 @@ Test(memory_backend, entries_of_every_form_come_back)
 	static const int64_t expiries[] = {SB_NO_EXPIRY,     1,		-5,	  1700000000123, (INT64_C(1) << 50) - 1,
 					   INT64_C(1) << 50, INT64_MAX, INT64_MIN};
 	uint8_t *key = malloc(1 << 20), *value = malloc(5000000);
-	struct fixture f;
+	struct memory_backend f;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	memset(key, 'k', 1 << 20);
 	memset(value, 'v', 5000000);
 	for (int round = 0; round < 2; ++round) {
@@ -303,16 +251,16 @@ Test(memory_backend, entries_of_every_form_come_back)
 		}
 	}
 	cr_assert_eq(stat_of(&f, "entries"), 7);
-	done(&f);
+	memory_close(&f);
 	free(key);
 	free(value);
 }
 
 Test(memory_backend, pins_survive_overwrites)
 {
-	struct fixture f;
+	struct memory_backend f;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	put(&f, "key1", "first");
 	sb_pin first = get(&f, text("key1"));
 	put(&f, "key1", "other");
@@ -328,14 +276,14 @@ Test(memory_backend, pins_survive_overwrites)
 	maintain(&f, 100);
 	cr_assert_eq(stat_of(&f, "retained_bytes"), 0);
 	cr_assert(holds(&f, "key1", "after"));
-	done(&f);
+	memory_close(&f);
 }
 
 Test(memory_backend, pins_that_overlap_without_end_do_not_retain_without_end)
 {
-	struct fixture f;
+	struct memory_backend f;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	put(&f, "key1", "value");
 	sb_pin pin = get(&f, text("key1"));
 	for (int i = 0; i < 10000; ++i) {
@@ -347,14 +295,14 @@ Test(memory_backend, pins_that_overlap_without_end_do_not_retain_without_end)
 	}
 	cr_assert(same(pin.value, text("even")));
 	f.ops->unpin(f.backend, 1, &pin);
-	done(&f);
+	memory_close(&f);
 }
 
 Test(memory_backend, iterator_shows_the_moment_it_was_opened)
 {
-	struct fixture f;
+	struct memory_backend f;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	put_many(&f, 5000, 40, 1, SB_NO_EXPIRY);
 	sb_iter *iter = iter_open(&f, "", "");
 	put_many(&f, 20000, 40, 2, SB_NO_EXPIRY);
@@ -363,16 +311,16 @@ Test(memory_backend, iterator_shows_the_moment_it_was_opened)
 	cr_assert_eq(count_rest(&f, iter, 1), 5000);
 	f.ops->iter_close(iter);
 	cr_assert_eq(stat_of(&f, "entries"), 17100);
-	done(&f);
+	memory_close(&f);
 }
 
 Test(memory_backend, several_iterators_each_show_their_own_moment)
 {
 	enum { ITERS = 5 };
 	sb_iter *iters[ITERS];
-	struct fixture f;
+	struct memory_backend f;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	for (uint8_t i = 0; i < ITERS; ++i) {
 		put_many(&f, 1000u * (i + 1u), 24, i, SB_NO_EXPIRY);
 		iters[i] = iter_open(&f, "", "");
@@ -388,16 +336,16 @@ Test(memory_backend, several_iterators_each_show_their_own_moment)
 		cr_assert_eq(count_rest(&f, iters[i], (uint8_t)i), 1000u * ((uint64_t)i + 1));
 		f.ops->iter_close(iters[i]);
 	}
-	done(&f);
+	memory_close(&f);
 }
 
 Test(memory_backend, iterator_keeps_within_its_bounds)
 {
 	sb_entry entries[10];
-	struct fixture f;
+	struct memory_backend f;
 	uint64_t count;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	put(&f, "aaaa", "1");
 	put(&f, "bbbb", "2");
 	put(&f, "bbbbb", "3");
@@ -406,14 +354,14 @@ Test(memory_backend, iterator_keeps_within_its_bounds)
 	cr_assert_eq(f.ops->iter_next(iter, 10, entries, &count, &f.err), SB_OK);
 	cr_assert_eq(count, 2);
 	f.ops->iter_close(iter);
-	done(&f);
+	memory_close(&f);
 }
 
 Test(memory_backend, closing_an_iterator_releases_what_it_retained)
 {
-	struct fixture f;
+	struct memory_backend f;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	put_many(&f, 60000, 80, 1, SB_NO_EXPIRY);
 	double before = stat_of(&f, "memory_bytes");
 	sb_iter *iter = iter_open(&f, "", "");
@@ -425,14 +373,14 @@ Test(memory_backend, closing_an_iterator_releases_what_it_retained)
 	cr_assert_eq(stat_of(&f, "retained_bytes"), 0);
 	/* Free slabs may stay for the next time, but not as many as were needed. */
 	cr_assert_lt(stat_of(&f, "memory_bytes"), before + (3 << 20));
-	done(&f);
+	memory_close(&f);
 }
 
 Test(memory_backend, maintain_purges_up_to_the_horizon_only)
 {
-	struct fixture f;
+	struct memory_backend f;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	cr_assert_eq(put_expiring(&f, text("due1"), text("v"), 1000), SB_OK);
 	cr_assert_eq(put_expiring(&f, text("due2"), text("v"), 1001), SB_OK);
 	cr_assert_eq(put_expiring(&f, text("late"), text("v"), 1002), SB_OK);
@@ -447,15 +395,15 @@ Test(memory_backend, maintain_purges_up_to_the_horizon_only)
 	cr_assert_eq(maintain(&f, 1000) + maintain(&f, 1000), 2);
 	cr_assert(holds(&f, "ever", "v"));
 	cr_assert_eq(stat_of(&f, "purged"), 3);
-	done(&f);
+	memory_close(&f);
 }
 
 Test(memory_backend, small_portions_of_upkeep_reach_every_entry)
 {
 	uint64_t purged = 0;
-	struct fixture f;
+	struct memory_backend f;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	put_many(&f, 5000, 30, 1, 77);
 	f.horizon_ms = 77;
 	for (int i = 0; i < 5000 && purged < 5000; ++i) {
@@ -466,28 +414,28 @@ Test(memory_backend, small_portions_of_upkeep_reach_every_entry)
 	}
 	cr_assert_eq(purged, 5000);
 	cr_assert_eq(stat_of(&f, "entries"), 0);
-	done(&f);
+	memory_close(&f);
 }
 
 Test(memory_backend, purging_spares_what_an_open_iterator_shows)
 {
-	struct fixture f;
+	struct memory_backend f;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	put_many(&f, 3000, 30, 1, 77);
 	sb_iter *iter = iter_open(&f, "", "");
 	f.horizon_ms = 77;
 	cr_assert_eq(maintain(&f, 100000), 3000);
 	cr_assert_eq(count_rest(&f, iter, 1), 3000);
 	f.ops->iter_close(iter);
-	done(&f);
+	memory_close(&f);
 }
 
 Test(memory_backend, memory_shrinks_after_mass_deletions)
 {
-	struct fixture f;
+	struct memory_backend f;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	put_many(&f, 200000, 80, 1, SB_NO_EXPIRY);
 	double full = stat_of(&f, "memory_bytes");
 	for (uint32_t id = 0; id < 200000; id += 10)
@@ -504,7 +452,7 @@ Test(memory_backend, memory_shrinks_after_mass_deletions)
 		cr_assert(pin.found);
 		f.ops->unpin(f.backend, 1, &pin);
 	}
-	done(&f);
+	memory_close(&f);
 }
 
 /* --- random operations against a model --- */
@@ -519,7 +467,7 @@ struct model_entry {
 };
 
 struct model {
-	struct fixture f;
+	struct memory_backend f;
 	uint64_t seed;
 	uint32_t next_version;
 	struct model_entry entries[MODEL_KEYS];
@@ -674,7 +622,7 @@ Test(memory_backend, random_operations_agree_with_a_model, .timeout = 300)
 	struct model *m = calloc(1, sizeof(*m));
 
 	fprintf(stderr, "memory_backend model seed: SBHOST_TEST_SEED=%llu\n", (unsigned long long)seed);
-	open_backend(&m->f);
+	memory_open(&m->f, 0);
 	m->f.horizon_ms = 0;
 	m->seed = seed * 2 + 1;
 	for (int step = 0; step < 12000; ++step) {
@@ -690,6 +638,6 @@ Test(memory_backend, random_operations_agree_with_a_model, .timeout = 300)
 		if (m->iters[i].iter)
 			m->f.ops->iter_close(m->iters[i].iter);
 	}
-	done(&m->f);
+	memory_close(&m->f);
 	free(m);
 }

@@ -8,10 +8,10 @@
  */
 #include "../../plugins/memory/backend.h"
 #include "kit/write_in_place.h"
+#include "support/memory.h"
 #include "support/rng.h"
 
 #include <criterion/criterion.h>
-#include <dlfcn.h>
 #include <stdlib.h>
 
 #define IDS 12000u
@@ -28,54 +28,6 @@ struct entry {
 struct content {
 	struct entry entries[IDS];
 };
-
-struct fixture {
-	sb_host host;
-	int64_t horizon_ms;
-	const sb_backend_ops *ops;
-	const sb_delta_ops *delta;
-	sb_backend *backend;
-	sb_error err;
-};
-
-static int64_t horizon(const sb_host *host)
-{
-	return ((const struct fixture *)host->context)->horizon_ms;
-}
-
-static void open_limited(struct fixture *f, int64_t memory_limit)
-{
-	sb_option_value options[3] = {{.is_set = 1}, {.is_set = 1}, {.i64 = memory_limit, .is_set = 1}};
-	sb_backend_config config = {.struct_size = sizeof(config),
-				    .host = &f->host,
-				    .instance = "backend-0",
-				    .dir = "/nowhere",
-				    .options = options,
-				    .option_count = 3};
-	void *library = dlopen(SB_PLUGIN_DIR "/libmemory_backend.so", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-	const sb_plugin *(*entry)(const sb_host *, sb_error *);
-
-	cr_assert(library, "%s", dlerror());
-	*(void **)&entry = dlsym(library, "sb_plugin_entry_v1");
-	memset(f, 0, sizeof(*f));
-	f->horizon_ms = INT64_MIN;
-	f->host = (sb_host){.struct_size = sizeof(sb_host), .context = f, .expiry_horizon_ms = horizon};
-	f->err.struct_size = sizeof(f->err);
-	f->ops = entry(&f->host, &f->err)->components[0]->ops;
-	f->delta = f->ops->extension(SB_EXT_DELTA);
-	cr_assert(f->delta);
-	cr_assert_eq(f->ops->open(&config, &f->backend, &f->err), SB_OK, "%s", f->err.message);
-}
-
-static void open_backend(struct fixture *f)
-{
-	open_limited(f, 0);
-}
-
-static void done(struct fixture *f)
-{
-	f->ops->close(f->backend);
-}
 
 /* --- keys and contents --- */
 
@@ -112,7 +64,7 @@ static struct entry entry_of(sb_slice value, int64_t expiry_ms)
 	return (struct entry){hash | 1, expiry_ms};
 }
 
-static void read_content(struct fixture *f, struct content *ret_content)
+static void read_content(struct memory_backend *f, struct content *ret_content)
 {
 	sb_iter_options range = {.struct_size = sizeof(range)};
 	sb_entry entries[100];
@@ -143,7 +95,7 @@ static bool same_content(const struct content *a, const struct content *b)
 
 /* --- writing --- */
 
-static void put(struct fixture *f, uint32_t id, uint64_t value_len, uint8_t byte, int64_t expiry_ms)
+static void put(struct memory_backend *f, uint32_t id, uint64_t value_len, uint8_t byte, int64_t expiry_ms)
 {
 	static uint8_t value[VALUE_BYTES_MAX];
 	uint8_t key[KEY_BYTES_MAX];
@@ -153,13 +105,13 @@ static void put(struct fixture *f, uint32_t id, uint64_t value_len, uint8_t byte
 	cr_assert_eq(f->ops->write_batch(f->backend, 1, &op, &f->err), SB_OK, "%s", f->err.message);
 }
 
-static void put_range(struct fixture *f, uint32_t first, uint32_t count, uint64_t value_len, uint8_t byte)
+static void put_range(struct memory_backend *f, uint32_t first, uint32_t count, uint64_t value_len, uint8_t byte)
 {
 	for (uint32_t id = first; id < first + count; ++id)
 		put(f, id, value_len, byte, SB_NO_EXPIRY);
 }
 
-static void delete_range(struct fixture *f, uint32_t first, uint32_t count)
+static void delete_range(struct memory_backend *f, uint32_t first, uint32_t count)
 {
 	for (uint32_t id = first; id < first + count; ++id) {
 		uint8_t key[KEY_BYTES_MAX];
@@ -169,7 +121,7 @@ static void delete_range(struct fixture *f, uint32_t first, uint32_t count)
 	}
 }
 
-static uint64_t maintain(struct fixture *f, uint64_t budget)
+static uint64_t maintain(struct memory_backend *f, uint64_t budget)
 {
 	uint64_t purged;
 
@@ -177,7 +129,7 @@ static uint64_t maintain(struct fixture *f, uint64_t budget)
 	return purged;
 }
 
-static double stat_of(struct fixture *f, const char *name)
+static double stat_of(struct memory_backend *f, const char *name)
 {
 	sb_stat stats[32];
 	uint64_t count;
@@ -193,7 +145,7 @@ static double stat_of(struct fixture *f, const char *name)
 
 /* --- marks and walks --- */
 
-static uint64_t mark(struct fixture *f)
+static uint64_t mark(struct memory_backend *f)
 {
 	uint64_t number;
 
@@ -201,7 +153,7 @@ static uint64_t mark(struct fixture *f)
 	return number;
 }
 
-static bool is_known(struct fixture *f, uint64_t number)
+static bool is_known(struct memory_backend *f, uint64_t number)
 {
 	sb_changes *changes;
 	int32_t status = f->delta->changes_open(f->backend, number, &changes, &f->err);
@@ -213,7 +165,7 @@ static bool is_known(struct fixture *f, uint64_t number)
 	return status == SB_OK;
 }
 
-static sb_changes *changes_open(struct fixture *f, uint64_t since)
+static sb_changes *changes_open(struct memory_backend *f, uint64_t since)
 {
 	sb_changes *changes;
 
@@ -226,7 +178,7 @@ struct tally {
 };
 
 /* One call of changes_next, applied to the content; false at the end. */
-static bool walk_some(struct fixture *f, sb_changes *changes, uint64_t max, struct content *content,
+static bool walk_some(struct memory_backend *f, sb_changes *changes, uint64_t max, struct content *content,
 		      struct tally *tally)
 {
 	sb_op ops[100];
@@ -250,7 +202,7 @@ static bool walk_some(struct fixture *f, sb_changes *changes, uint64_t max, stru
 	return count > 0;
 }
 
-static struct tally walk_and_close(struct fixture *f, sb_changes *changes, struct content *content)
+static struct tally walk_and_close(struct memory_backend *f, sb_changes *changes, struct content *content)
 {
 	struct tally tally = {0, 0};
 
@@ -271,7 +223,7 @@ static struct content *new_content(void)
 /* --- what one walk shows --- */
 
 struct deltas {
-	struct fixture f;
+	struct memory_backend f;
 	struct content *base, *now;
 	uint64_t mark;
 };
@@ -298,7 +250,7 @@ static struct tally check(struct deltas *d)
 
 static void end(struct deltas *d)
 {
-	done(&d->f);
+	memory_close(&d->f);
 	free(d->base);
 	free(d->now);
 }
@@ -308,7 +260,7 @@ Test(memory_delta, walk_shows_what_changed_and_no_more)
 	struct deltas d;
 	struct tally tally;
 
-	open_backend(&d.f);
+	memory_open(&d.f, 0);
 	put_range(&d.f, 0, 8000, 40, 1);
 	begin(&d);
 	for (int i = 0; i < 5; ++i)
@@ -327,7 +279,7 @@ Test(memory_delta, walk_over_nothing_ends_at_once)
 	struct deltas d;
 	struct tally tally;
 
-	open_backend(&d.f);
+	memory_open(&d.f, 0);
 	put_range(&d.f, 0, 100, 40, 1);
 	begin(&d);
 	tally = check(&d);
@@ -339,7 +291,7 @@ Test(memory_delta, keys_deleted_and_put_again_or_put_and_deleted_end_as_they_are
 {
 	struct deltas d;
 
-	open_backend(&d.f);
+	memory_open(&d.f, 0);
 	put_range(&d.f, 0, 1000, 40, 1);
 	begin(&d);
 	delete_range(&d.f, 0, 500);
@@ -357,7 +309,7 @@ Test(memory_delta, keys_that_come_and_go_all_the_time_do_not_fill_the_log)
 	struct tally tally;
 	struct deltas d;
 
-	open_backend(&d.f);
+	memory_open(&d.f, 0);
 	put_range(&d.f, 0, 5000, 40, 1);
 	begin(&d);
 	for (int i = 0; i < 100; ++i) {
@@ -376,7 +328,7 @@ Test(memory_delta, values_that_move_between_sizes_and_blocks_are_found)
 {
 	struct deltas d;
 
-	open_backend(&d.f);
+	memory_open(&d.f, 0);
 	put_range(&d.f, 0, 300, 40, 1);
 	begin(&d);
 	for (uint32_t id = 0; id < 300; ++id) {
@@ -392,7 +344,7 @@ Test(memory_delta, places_that_are_used_anew_are_no_trap)
 {
 	struct deltas d;
 
-	open_backend(&d.f);
+	memory_open(&d.f, 0);
 	put_range(&d.f, 0, 2000, 40, 1);
 	begin(&d);
 	put_range(&d.f, 0, 1500, 500, 2);
@@ -409,7 +361,7 @@ Test(memory_delta, walk_shows_the_moment_of_changes_open_whatever_comes_later)
 	struct deltas d;
 	sb_changes *changes;
 
-	open_backend(&d.f);
+	memory_open(&d.f, 0);
 	put_range(&d.f, 0, 4000, 40, 1);
 	begin(&d);
 	put_range(&d.f, 0, 1000, 40, 2);
@@ -441,7 +393,7 @@ Test(memory_delta, walk_passes_by_versions_that_pins_keep)
 	uint8_t buffers[2][KEY_BYTES_MAX];
 	sb_pin pins[2];
 
-	open_backend(&d.f);
+	memory_open(&d.f, 0);
 	put_range(&d.f, 0, 1000, 40, 1);
 	begin(&d);
 	put_range(&d.f, 0, 100, 40, 2);
@@ -463,7 +415,7 @@ Test(memory_delta, what_upkeep_moves_or_purges_is_in_the_changes)
 {
 	struct deltas d;
 
-	open_backend(&d.f);
+	memory_open(&d.f, 0);
 	for (uint32_t id = 0; id < IDS; ++id)
 		put(&d.f, id, 100, 1, id % 8 == 1 ? 1000 : SB_NO_EXPIRY);
 	begin(&d);
@@ -482,7 +434,7 @@ Test(memory_delta, smallest_budget_purges_everything_in_the_end)
 	struct deltas d;
 	uint64_t purged = 0;
 
-	open_backend(&d.f);
+	memory_open(&d.f, 0);
 	for (uint32_t id = 0; id < 500; ++id)
 		put(&d.f, id, 100, 1, 1000);
 	begin(&d);
@@ -499,9 +451,9 @@ Test(memory_delta, smallest_budget_purges_everything_in_the_end)
 Test(memory_delta, marks_rise_and_are_found_until_released)
 {
 	uint64_t marks[5];
-	struct fixture f;
+	struct memory_backend f;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	for (int i = 0; i < 5; ++i) {
 		marks[i] = mark(&f);
 		cr_assert(!i || marks[i] > marks[i - 1]);
@@ -513,7 +465,7 @@ Test(memory_delta, marks_rise_and_are_found_until_released)
 	f.delta->release(f.backend, marks[4] + 1);
 	cr_assert(!is_known(&f, marks[4]));
 	cr_assert_gt(mark(&f), marks[4]);
-	done(&f);
+	memory_close(&f);
 }
 
 /* Checkpoints that failed: their marks stay, and changes since the last good one must be complete. */
@@ -523,7 +475,7 @@ Test(memory_delta, changes_since_an_old_mark_go_through_all_later_ones)
 	struct tally tally;
 	uint64_t later;
 
-	open_backend(&d.f);
+	memory_open(&d.f, 0);
 	put_range(&d.f, 0, 8000, 40, 1);
 	begin(&d);
 	for (uint8_t i = 0; i < 10; ++i) {
@@ -546,7 +498,7 @@ Test(memory_delta, mark_is_forgotten_when_too_much_has_changed_and_the_next_one_
 	struct deltas d;
 	uint64_t first;
 
-	open_backend(&d.f);
+	memory_open(&d.f, 0);
 	put_range(&d.f, 0, 100, 40, 1);
 	first = mark(&d.f);
 	put_range(&d.f, 100, 11000, 40, 1);
@@ -560,10 +512,10 @@ Test(memory_delta, mark_is_forgotten_when_too_much_has_changed_and_the_next_one_
 
 Test(memory_delta, marks_that_nobody_releases_are_bounded)
 {
-	struct fixture f;
+	struct memory_backend f;
 	uint64_t first, last = 0;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	first = mark(&f);
 	for (uint32_t i = 0; i < 1000; ++i) {
 		last = mark(&f);
@@ -572,11 +524,11 @@ Test(memory_delta, marks_that_nobody_releases_are_bounded)
 	cr_assert(!is_known(&f, first));
 	cr_assert(is_known(&f, last));
 	cr_assert_leq(stat_of(&f, "marks"), 100);
-	done(&f);
+	memory_close(&f);
 }
 
 /* false: there is no memory for it. */
-static bool try_put(struct fixture *f, uint32_t id, uint64_t value_len)
+static bool try_put(struct memory_backend *f, uint32_t id, uint64_t value_len)
 {
 	static const uint8_t value[VALUE_BYTES_MAX];
 	uint8_t key[KEY_BYTES_MAX];
@@ -589,11 +541,11 @@ static bool try_put(struct fixture *f, uint32_t id, uint64_t value_len)
 
 Test(memory_delta, mark_is_forgotten_when_there_is_no_memory_for_its_log)
 {
-	struct fixture f;
+	struct memory_backend f;
 	uint32_t long_key = 0;
 	uint64_t number;
 
-	open_limited(&f, 9 << 19);
+	memory_open(&f, 9 << 19);
 	put_range(&f, 1, 50, 40, 1);
 	while (long_key < IDS && try_put(&f, long_key, VALUE_BYTES_MAX))
 		long_key += 61;
@@ -605,18 +557,18 @@ Test(memory_delta, mark_is_forgotten_when_there_is_no_memory_for_its_log)
 	cr_assert(is_known(&f, number));
 	put_range(&f, 1, 50, 40, 2);
 	cr_assert(!is_known(&f, number));
-	done(&f);
+	memory_close(&f);
 }
 
 /* A write may need the memory that the log has: the marks go, the write succeeds. */
 Test(memory_delta, log_never_makes_a_write_fail)
 {
-	struct fixture f, without;
+	struct memory_backend f, without;
 	uint32_t id = 0, id_without = 0;
 	uint64_t number;
 
-	open_limited(&f, 8 << 20);
-	open_limited(&without, 8 << 20);
+	memory_open(&f, 8 << 20);
+	memory_open(&without, 8 << 20);
 	number = mark(&f);
 	while (id < IDS && try_put(&f, id, 2000))
 		id++;
@@ -625,8 +577,8 @@ Test(memory_delta, log_never_makes_a_write_fail)
 	cr_assert_lt(id, IDS);
 	cr_assert_eq(id, id_without);
 	cr_assert(!is_known(&f, number));
-	done(&f);
-	done(&without);
+	memory_close(&f);
+	memory_close(&without);
 }
 
 /* After four million views the epochs begin anew. That is too many to open, so the test moves on the clock. */
@@ -636,7 +588,7 @@ Test(memory_delta, nothing_is_lost_when_epochs_begin_anew)
 	uint64_t first;
 	sb_changes *changes, *other;
 
-	open_backend(&d.f);
+	memory_open(&d.f, 0);
 	d.f.backend->arena.epoch = EPOCH_LAST - 3;
 	put_range(&d.f, 0, 4000, 40, 1);
 	put_range(&d.f, 0, 50, 9000, 1);
@@ -672,7 +624,7 @@ struct walking {
 };
 
 struct run {
-	struct fixture f;
+	struct memory_backend f;
 	struct rng rng;
 	struct marked marks[MARKS];
 	struct walking walks[WALKS];
@@ -808,7 +760,7 @@ static void run(uint64_t seed, uint64_t steps)
 
 	cr_assert(r);
 	rng_init(&r->rng, rng_test_seed(seed));
-	open_backend(&r->f);
+	memory_open(&r->f, 0);
 	for (uint64_t i = 0; i < steps; ++i) {
 		uint64_t what = rng_below(&r->rng, 100);
 
@@ -832,7 +784,7 @@ static void run(uint64_t seed, uint64_t steps)
 		if (r->walks[i].changes)
 			r->f.delta->changes_close(r->walks[i].changes);
 	}
-	done(&r->f);
+	memory_close(&r->f);
 	cr_assert_gt(r->walked, 5, "seed %llu: %llu walked, %llu forgotten", (unsigned long long)r->rng.seed,
 		     (unsigned long long)r->walked, (unsigned long long)r->forgotten);
 	cr_log_info("seed %llu: %llu walked, %llu forgotten", (unsigned long long)r->rng.seed,

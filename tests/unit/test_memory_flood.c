@@ -4,9 +4,9 @@
 #include <xxhash.h>
 
 #include "../../plugins/memory/backend.h"
+#include "support/memory.h"
 
 #include <criterion/criterion.h>
-#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,16 +16,6 @@
 
 static uint8_t known[TABLE_SECRET_BYTES];
 static char keys[KEYS][KEY_BYTES];
-static sb_error err = {.struct_size = sizeof(sb_error)};
-
-static int64_t no_horizon(const sb_host *host)
-{
-	(void)host;
-	return INT64_MIN;
-}
-
-static sb_host host = {.struct_size = sizeof(host), .expiry_horizon_ms = no_horizon};
-static const sb_backend_ops *ops;
 
 /* Keys that begin in chunk 0 of the first block, for a table that has the known secret. */
 static void find_keys(void)
@@ -40,26 +30,6 @@ static void find_keys(void)
 
 		found += (hash & UINT32_MAX) * FIRST_CHUNKS >> 32 == 0;
 	}
-}
-
-static sb_backend *open_backend(void)
-{
-	sb_option_value options[3] = {{.is_set = 1}, {.is_set = 1}, {.is_set = 1}};
-	sb_backend_config config = {.struct_size = sizeof(config),
-				    .host = &host,
-				    .instance = "backend-0",
-				    .dir = "/nowhere",
-				    .options = options,
-				    .option_count = 3};
-	const sb_plugin *(*entry)(const sb_host *, sb_error *);
-	void *library = dlopen(SB_PLUGIN_DIR "/libmemory_backend.so", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-	sb_backend *backend;
-
-	cr_assert(library, "%s", dlerror());
-	*(void **)&entry = dlsym(library, "sb_plugin_entry_v1");
-	ops = entry(&host, &err)->components[0]->ops;
-	cr_assert_eq(ops->open(&config, &backend, &err), SB_OK, "%s", err.message);
-	return backend;
 }
 
 /* How often a search for one of the entries passes a chunk by, together. */
@@ -80,21 +50,23 @@ static uint64_t count_passed(const struct table *table)
 
 static uint64_t fill_and_count(const uint8_t *secret)
 {
-	sb_backend *backend = open_backend();
+	struct memory_backend memory;
 	uint64_t passed;
 
+	memory_open(&memory, 0);
 	if (secret)
-		memcpy(backend->table.secret, secret, TABLE_SECRET_BYTES);
+		memcpy(memory.backend->table.secret, secret, TABLE_SECRET_BYTES);
 	for (uint32_t i = 0; i < KEYS; i++) {
 		sb_op put = {.kind = SB_OP_PUT,
 			     .key = {(const uint8_t *)keys[i], strlen(keys[i])},
 			     .value = {(const uint8_t *)"v", 1}};
 
-		cr_assert_eq(ops->write_batch(backend, 1, &put, &err), SB_OK, "%s", err.message);
+		cr_assert_eq(memory.ops->write_batch(memory.backend, 1, &put, &memory.err), SB_OK, "%s",
+			     memory.err.message);
 	}
-	cr_assert_eq(backend->table.count, KEYS);
-	passed = count_passed(&backend->table);
-	ops->close(backend);
+	cr_assert_eq(memory.backend->table.count, KEYS);
+	passed = count_passed(&memory.backend->table);
+	memory_close(&memory);
 	return passed;
 }
 
@@ -121,10 +93,11 @@ Test(memory_flood, chosen_keys_spread_under_a_secret_of_the_table_s_own)
 
 Test(memory_flood, every_table_has_a_secret_of_its_own)
 {
-	sb_backend *a = open_backend();
-	sb_backend *b = open_backend();
+	struct memory_backend a, b;
 
-	cr_assert(memcmp(a->table.secret, b->table.secret, TABLE_SECRET_BYTES));
-	ops->close(a);
-	ops->close(b);
+	memory_open(&a, 0);
+	memory_open(&b, 0);
+	cr_assert(memcmp(a.backend->table.secret, b.backend->table.secret, TABLE_SECRET_BYTES));
+	memory_close(&a);
+	memory_close(&b);
 }

@@ -8,10 +8,10 @@
  */
 #include "../../plugins/memory/backend.h"
 #include "kit/write_in_place.h"
+#include "support/memory.h"
 #include "support/rng.h"
 
 #include <criterion/criterion.h>
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,54 +21,7 @@
 #define ITERS 3u
 #define PINS 4u
 
-struct fixture {
-	sb_host host;
-	int64_t horizon_ms;
-	const sb_backend_ops *ops;
-	const sb_inplace_ops *inplace;
-	sb_backend *backend;
-	sb_error err;
-};
-
-static int64_t horizon(const sb_host *host)
-{
-	return ((const struct fixture *)host->context)->horizon_ms;
-}
-
-static void open_limited(struct fixture *f, int64_t memory_limit)
-{
-	sb_option_value options[3] = {{.is_set = 1}, {.i64 = 0, .is_set = 1}, {.i64 = memory_limit, .is_set = 1}};
-	sb_backend_config config = {.struct_size = sizeof(config),
-				    .host = &f->host,
-				    .instance = "backend-0",
-				    .dir = "/nowhere",
-				    .options = options,
-				    .option_count = 3};
-	void *library = dlopen(SB_PLUGIN_DIR "/libmemory_backend.so", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-	const sb_plugin *(*entry)(const sb_host *, sb_error *);
-
-	cr_assert(library, "%s", dlerror());
-	*(void **)&entry = dlsym(library, "sb_plugin_entry_v1");
-	memset(f, 0, sizeof(*f));
-	f->horizon_ms = INT64_MIN;
-	f->host = (sb_host){.struct_size = sizeof(sb_host), .context = f, .expiry_horizon_ms = horizon};
-	f->err.struct_size = sizeof(f->err);
-	f->ops = entry(&f->host, &f->err)->components[0]->ops;
-	f->inplace = f->ops->extension(SB_EXT_INPLACE);
-	cr_assert_eq(f->ops->open(&config, &f->backend, &f->err), SB_OK, "%s", f->err.message);
-}
-
-static void open_backend(struct fixture *f)
-{
-	open_limited(f, 0);
-}
-
-static void done(struct fixture *f)
-{
-	f->ops->close(f->backend);
-}
-
-static sb_iter *iter_open(struct fixture *f)
+static sb_iter *iter_open(struct memory_backend *f)
 {
 	const sb_iter_options range = {.struct_size = sizeof(range)};
 	sb_iter *iter;
@@ -82,7 +35,7 @@ static sb_slice key_of(const uint32_t *id)
 	return (sb_slice){(const uint8_t *)id, sizeof(*id)};
 }
 
-static void put(struct fixture *f, uint32_t id, uint8_t byte, uint64_t len)
+static void put(struct memory_backend *f, uint32_t id, uint8_t byte, uint64_t len)
 {
 	uint8_t value[256];
 	sb_op op = {.key = key_of(&id), .value = {value, len}, .kind = SB_OP_PUT};
@@ -91,20 +44,20 @@ static void put(struct fixture *f, uint32_t id, uint8_t byte, uint64_t len)
 	cr_assert_eq(f->ops->write_batch(f->backend, 1, &op, &f->err), SB_OK, "%s", f->err.message);
 }
 
-static void put_all(struct fixture *f, uint32_t count, uint8_t byte)
+static void put_all(struct memory_backend *f, uint32_t count, uint8_t byte)
 {
 	for (uint32_t id = 0; id < count; ++id)
 		put(f, id, byte, 80);
 }
 
-static void delete (struct fixture *f, uint32_t id)
+static void delete (struct memory_backend *f, uint32_t id)
 {
 	const sb_op op = {.key = key_of(&id), .kind = SB_OP_DELETE};
 
 	cr_assert_eq(f->ops->write_batch(f->backend, 1, &op, &f->err), SB_OK);
 }
 
-static sb_pin get(struct fixture *f, uint32_t id)
+static sb_pin get(struct memory_backend *f, uint32_t id)
 {
 	const sb_slice key = key_of(&id);
 	sb_pin pin;
@@ -113,7 +66,7 @@ static sb_pin get(struct fixture *f, uint32_t id)
 	return pin;
 }
 
-static const uint8_t *where(struct fixture *f, uint32_t id)
+static const uint8_t *where(struct memory_backend *f, uint32_t id)
 {
 	sb_pin pin = get(f, id);
 
@@ -122,7 +75,7 @@ static const uint8_t *where(struct fixture *f, uint32_t id)
 	return pin.value.ptr;
 }
 
-static double stat_of(struct fixture *f, const char *name)
+static double stat_of(struct memory_backend *f, const char *name)
 {
 	sb_stat stats[32];
 	uint64_t count;
@@ -137,7 +90,7 @@ static double stat_of(struct fixture *f, const char *name)
 }
 
 /* How many entries it still shows; all must have that byte. */
-static uint64_t count_rest(struct fixture *f, sb_iter *iter, uint8_t byte)
+static uint64_t count_rest(struct memory_backend *f, sb_iter *iter, uint8_t byte)
 {
 	uint64_t count, total = 0;
 	sb_entry entries[77];
@@ -155,10 +108,10 @@ static uint64_t count_rest(struct fixture *f, sb_iter *iter, uint8_t byte)
 Test(memory_walk, records_ahead_of_a_walk_are_changed_where_they_lie)
 {
 	const uint8_t *before;
-	struct fixture f;
+	struct memory_backend f;
 	sb_iter *iter;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	put_all(&f, IDS, 1);
 	iter = iter_open(&f);
 	before = where(&f, IDS - 1);
@@ -168,19 +121,19 @@ Test(memory_walk, records_ahead_of_a_walk_are_changed_where_they_lie)
 	cr_assert_eq(where(&f, IDS - 1), before);
 	cr_assert_eq(count_rest(&f, iter, 1), IDS);
 	f.ops->iter_close(iter);
-	done(&f);
+	memory_close(&f);
 }
 
 /* The walker's user may still look at what it was given last. */
 Test(memory_walk, records_in_a_slab_that_is_being_shown_are_left_alone)
 {
 	sb_entry entries[10];
-	struct fixture f;
+	struct memory_backend f;
 	uint64_t count;
 	sb_iter *iter;
 	uint32_t id;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	put_all(&f, IDS, 1);
 	iter = iter_open(&f);
 	cr_assert_eq(f.ops->iter_next(iter, 10, entries, &count, &f.err), SB_OK);
@@ -191,17 +144,17 @@ Test(memory_walk, records_in_a_slab_that_is_being_shown_are_left_alone)
 	cr_assert_neq(where(&f, id), entries[9].value.ptr);
 	cr_assert_eq(count_rest(&f, iter, 1), IDS - 10);
 	f.ops->iter_close(iter);
-	done(&f);
+	memory_close(&f);
 }
 
 /* Put aside, then deleted while a pin keeps it from being given back: the iterator got it once already. */
 Test(memory_walk, what_was_put_aside_and_dies_under_a_pin_is_shown_once)
 {
-	struct fixture f;
+	struct memory_backend f;
 	sb_iter *iter;
 	sb_pin pin;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	put_all(&f, IDS, 1);
 	iter = iter_open(&f);
 	put(&f, IDS - 1, 2, 80);
@@ -211,16 +164,16 @@ Test(memory_walk, what_was_put_aside_and_dies_under_a_pin_is_shown_once)
 	cr_assert_eq(count_rest(&f, iter, 1), IDS);
 	f.ops->unpin(f.backend, 1, &pin);
 	f.ops->iter_close(iter);
-	done(&f);
+	memory_close(&f);
 }
 
 /* The version between the two belongs to the second iterator alone, and that one finds it where it lies. */
 Test(memory_walk, a_second_iterator_shows_what_the_first_has_put_aside)
 {
 	sb_iter *first, *second;
-	struct fixture f;
+	struct memory_backend f;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	put_all(&f, IDS, 1);
 	first = iter_open(&f);
 	put_all(&f, IDS, 2);
@@ -232,16 +185,16 @@ Test(memory_walk, a_second_iterator_shows_what_the_first_has_put_aside)
 	cr_assert_eq(count_rest(&f, first, 1), IDS);
 	f.ops->iter_close(first);
 	f.ops->iter_close(second);
-	done(&f);
+	memory_close(&f);
 }
 
 Test(memory_walk, without_memory_for_old_versions_records_move_as_far_as_they_can)
 {
 	const uint8_t *before;
-	struct fixture f;
+	struct memory_backend f;
 	sb_iter *iter;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	put_all(&f, IDS, 1);
 	iter = iter_open(&f);
 	f.backend->pages.limit_bytes = f.backend->pages.mapped_bytes + (1 << 16) - 1;
@@ -250,7 +203,7 @@ Test(memory_walk, without_memory_for_old_versions_records_move_as_far_as_they_ca
 	cr_assert_neq(where(&f, IDS - 1), before);
 	cr_assert_eq(count_rest(&f, iter, 1), IDS);
 	f.ops->iter_close(iter);
-	done(&f);
+	memory_close(&f);
 }
 
 /* A walk that keeps up hands its chunks back, so that they do not add up to what was changed. */
@@ -258,13 +211,13 @@ Test(memory_walk, chunks_that_were_walked_are_filled_again)
 {
 	enum { COUNT = 60000 };
 	sb_entry entries[64];
-	struct fixture f;
+	struct memory_backend f;
 	uint64_t count, total = 0;
 	double most = 0;
 	sb_iter *iter;
 	uint32_t id = COUNT;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	put_all(&f, COUNT, 1);
 	iter = iter_open(&f);
 	do {
@@ -280,7 +233,7 @@ Test(memory_walk, chunks_that_were_walked_are_filled_again)
 	f.ops->iter_close(iter);
 	cr_assert_eq(f.ops->maintain(f.backend, COUNT, &count, &f.err), SB_OK);
 	cr_assert_eq(stat_of(&f, "retained_bytes"), 0);
-	done(&f);
+	memory_close(&f);
 }
 
 /* What was shown and then moved ahead of the walk by compaction is nothing to it. */
@@ -289,11 +242,11 @@ Test(memory_walk, entries_that_compaction_has_moved_are_not_shown_again)
 	enum { COUNT = 60000, SHOWN = 40000 };
 	bool *shown = calloc(COUNT, sizeof(*shown));
 	sb_entry entries[100];
-	struct fixture f;
+	struct memory_backend f;
 	uint64_t count;
 	sb_iter *iter;
 
-	open_backend(&f);
+	memory_open(&f, 0);
 	put_all(&f, COUNT, 1);
 	iter = iter_open(&f);
 	put(&f, COUNT, 2, 80); /* into a slab behind all others, where compaction goes on */
@@ -315,7 +268,7 @@ Test(memory_walk, entries_that_compaction_has_moved_are_not_shown_again)
 		put(&f, id, 3, 80);
 	cr_assert_eq(count_rest(&f, iter, 1), COUNT - SHOWN);
 	f.ops->iter_close(iter);
-	done(&f);
+	memory_close(&f);
 	free(shown);
 }
 
@@ -338,7 +291,7 @@ struct pinned {
 };
 
 struct model {
-	struct fixture f;
+	struct memory_backend f;
 	struct rng rng;
 	uint32_t next_version;
 	uint32_t iter_max, pin_max; /* of this stretch */
@@ -488,7 +441,7 @@ Test(memory_walk, random_operations_agree_with_copies, .timeout = 300)
 	struct model *m = calloc(1, sizeof(*m));
 
 	fprintf(stderr, "memory_walk seed: SBHOST_TEST_SEED=%llu\n", (unsigned long long)seed);
-	open_backend(&m->f);
+	memory_open(&m->f, 0);
 	m->f.horizon_ms = 0;
 	rng_init(&m->rng, seed);
 	for (uint32_t step = 0; step < 20000; ++step) {
@@ -509,6 +462,6 @@ Test(memory_walk, random_operations_agree_with_copies, .timeout = 300)
 		if (m->walks[i].iter)
 			m->f.ops->iter_close(m->walks[i].iter);
 	}
-	done(&m->f);
+	memory_close(&m->f);
 	free(m);
 }
