@@ -3,3 +3,4 @@
 #include "../../core/stream/decode_json.c"
 #include "../../core/stream/decode_json_skip.c"
 #include "test_decode_json.c"
+#include "test_decode_json_random.c"
