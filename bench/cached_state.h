@@ -61,7 +61,6 @@ struct cached {
 	struct schema schema;
 	struct keyed_state *state;
 	_Atomic int64_t horizon_ms;
-	uint64_t events_done;
 	sb_event events[BATCH];
 	uint64_t hashes[BATCH], numbers[BATCH];
 	uint8_t keys[BATCH][BENCH_USER_KEY_BYTES];
@@ -170,13 +169,24 @@ static void cached_batch(struct cached *cached, uint32_t n)
 		cached->side.changes[cached->numbers[i]]++;
 	}
 	must(keyed_state_end(cached->state, &err), &err);
-	cached->events_done += n;
+}
+
+static void cached_draw(struct cached *cached, bool zipf)
+{
+	for (uint32_t i = 0; i < BATCH; i++)
+		cached->numbers[i] = bench_keys_pick(&cached->side.keys, zipf);
+	cached_batch(cached, BATCH);
+}
+
+static void cached_flush(struct cached *cached)
+{
+	sb_error err = ERROR_INIT;
+
+	must(keyed_state_flush(cached->state, &err), &err);
 }
 
 static void cached_fill(struct cached *cached)
 {
-	sb_error err = ERROR_INIT;
-
 	for (uint64_t done = 0; done < cached->side.keys.count;) {
 		uint64_t left = cached->side.keys.count - done;
 		uint32_t n = left < BATCH ? (uint32_t)left : BATCH;
@@ -186,23 +196,7 @@ static void cached_fill(struct cached *cached)
 		cached_batch(cached, n);
 		done += n;
 	}
-	must(keyed_state_flush(cached->state, &err), &err);
-}
-
-static double cached_part(struct cached *cached, bool zipf, double seconds)
-{
-	sb_error err = ERROR_INIT;
-	double start = now();
-	uint64_t count = 0;
-
-	do {
-		for (uint32_t i = 0; i < BATCH; i++)
-			cached->numbers[i] = bench_keys_pick(&cached->side.keys, zipf);
-		cached_batch(cached, BATCH);
-		count += BATCH;
-	} while (now() - start < seconds);
-	must(keyed_state_flush(cached->state, &err), &err);
-	return (double)count / (now() - start);
+	cached_flush(cached);
 }
 
 static void cached_check(struct cached *cached)
@@ -240,19 +234,6 @@ static void cached_close(struct cached *cached)
 	schema_done(&cached->schema);
 	plugin_free(cached->plugin);
 	free(cached->side.changes);
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *values, int n)
-{
-	qsort(values, (size_t)n, sizeof(*values), compare_doubles);
-	return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
 #endif

@@ -132,6 +132,32 @@ static void plain_close(struct plain *plain)
  * Turns and figures
  * ------------------------------------------------------------------------- */
 
+static int compare_doubles(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(double *values, int n)
+{
+	qsort(values, (size_t)n, sizeof(*values), compare_doubles);
+	return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+static double cached_part(struct cached *cached, bool zipf, double seconds)
+{
+	double start = now();
+	uint64_t count = 0;
+
+	do {
+		cached_draw(cached, zipf);
+		count += BATCH;
+	} while (now() - start < seconds);
+	cached_flush(cached);
+	return (double)count / (now() - start);
+}
+
 static void print_row(const struct options *options, double share, bool zipf, double plain, double cached)
 {
 	static bool headed;

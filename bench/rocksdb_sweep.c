@@ -3,21 +3,22 @@
  * What each option of the RocksDB backend is worth, preset by preset, behind a cache that does not hold the state: the table in
  * plugins/rocksdb/README.md.
  *
- * Every variant stands beside the preset as it is, in the same process and on the same seeded events, in turns. Before a turn no
- * flush or compaction is running, so that nobody pays for another's; what a turn leaves to them is waited for behind it.
- * Speed is events in the time of the turn. Work is processor time an event, of all threads and with that wait, so it has what
- * compactions take and forgets what other programs take. Both are the variant's median through the preset's.
- * Space is what its tables take on disk at the end, and at the end every entry is held against the count kept beside.
+ * Every variant stands beside the preset as it is, in the same process and in turns, and both see the same seeded events, as many of
+ * them: so they owe the same flushes and compactions, but for what the option changes. Before a turn none is running, so that nobody
+ * pays for the other's, and what a turn leaves to them is waited for behind it. Costs come in lumps, of which each side gets its
+ * share only over all turns, so what is compared is means.
+ * Speed is events in the time of the turns. Work is processor time, of all threads and with that wait, so it has what
+ * compactions take and forgets what other programs take. Both are the variant's through the preset's.
+ * Space is what tables take on disk at the end, and at the end every entry is held against the count kept beside.
  *
  * The last table is about calls (-c: alone): how a batch is best handed to RocksDB.
  *
- * Usage: rocksdb_sweep [-k KEYS] [-r ROUNDS] [-t SECONDS] [-s SHARE] [-p PRESET]... [-d DIRECTORY] [-c] [NAME=VALUE[,NAME=VALUE]...]...
+ * Usage: rocksdb_sweep [-k KEYS] [-r ROUNDS] [-n EVENTS] [-s SHARE] [-p PRESET]... [-d DIRECTORY] [-c] [NAME=VALUE[,NAME=VALUE]...]...
  */
 #include <time.h>
 
 #include "cached_state.h"
 
-#define ROUNDS_MAX 15
 #define PRESETS_MAX 4
 #define PAIRS_MAX 8
 #define PAIR_BYTES 64
@@ -28,7 +29,7 @@
 struct options {
 	uint64_t keys;
 	int rounds;
-	double seconds;
+	uint64_t events; /* of a turn */
 	double share;
 	const char *presets[PRESETS_MAX];
 	int preset_count;
@@ -37,9 +38,9 @@ struct options {
 	bool with_calls, calls_only;
 };
 
-/* Of one side; by uniform and zipf, then by round. */
-struct turns {
-	double speed[2][ROUNDS_MAX], work[2][ROUNDS_MAX];
+/* Of all turns of one side, by uniform and zipf. */
+struct totals {
+	double seconds[2], work_s[2];
 };
 
 static const char *const all_presets[] = {"balanced", "low-latency", "high-throughput", "large-state"};
@@ -163,56 +164,56 @@ static void side_close(struct cached *side, const char *dir, const char *name)
  * Variants
  * ------------------------------------------------------------------------- */
 
-static void turn(struct cached *side, bool zipf, double seconds, double *ret_speed, double *ret_work)
+static void take_turn(struct cached *side, bool zipf, uint64_t events, struct totals *totals)
 {
-	const uint64_t events = side->events_done;
-	const double work = processor_s();
+	const double work = processor_s(), start = now();
 
-	*ret_speed = cached_part(side, zipf, seconds);
+	for (uint64_t done = 0; done < events; done += BATCH)
+		cached_draw(side, zipf);
+	cached_flush(side);
+	totals->seconds[zipf] += now() - start;
 	settle(side);
-	*ret_work = (processor_s() - work) / (double)(side->events_done - events);
+	totals->work_s[zipf] += processor_s() - work;
 }
 
 /* Who goes first changes from round to round. */
-static void take_turns(const struct options *o, struct cached *const sides[2], struct turns turns[2])
+static void take_turns(const struct options *o, struct cached *const sides[2], struct totals totals[2])
 {
 	for (int zipf = 0; zipf < 2; zipf++) {
-		for (int round = 0; round < o->rounds; round++) {
-			for (int i = 0; i < 2; i++) {
-				int side = (i + round) % 2;
+		for (int turn = 0; turn < 2 * o->rounds; turn++) {
+			int side = (turn + turn / 2) % 2;
 
-				turn(sides[side], zipf != 0, o->seconds, &turns[side].speed[zipf][round],
-				     &turns[side].work[zipf][round]);
-			}
+			take_turn(sides[side], zipf != 0, o->events, &totals[side]);
 		}
 	}
 }
 
+static void print_usual(const struct options *o, const struct totals *totals, double disk_bytes)
+{
+	const double events = (double)o->events * o->rounds;
+
+	printf("| as it is | %.3f M/s | %.3f M/s | %.2f us | %.2f us | %.0f MB |\n", events / totals->seconds[0] / 1e6,
+	       events / totals->seconds[1] / 1e6, totals->work_s[0] / events * 1e6, totals->work_s[1] / events * 1e6,
+	       disk_bytes / 1e6);
+}
+
 /* Both are new for each row: an older database has more runs to look through. */
 static void sweep_variant(const struct options *o, const char *dir, const char *preset, const char *variant,
-			  bool print_usual)
+			  bool is_first)
 {
 	struct cached *sides[2] = {side_open(o, dir, "usual", preset, ""),
 				   side_open(o, dir, "variant", preset, variant)};
-	double disk_bytes[2], ratios[4];
-	struct turns turns[2];
+	struct totals totals[2] = {0}, *usual = &totals[0], *other = &totals[1];
+	double disk_bytes[2];
 
-	take_turns(o, sides, turns);
-	for (int zipf = 0; zipf < 2; zipf++) {
-		double speed = median(turns[0].speed[zipf], o->rounds), work = median(turns[0].work[zipf], o->rounds);
-
-		ratios[zipf] = median(turns[1].speed[zipf], o->rounds) / speed;
-		ratios[2 + zipf] = median(turns[1].work[zipf], o->rounds) / work;
-	}
+	take_turns(o, sides, totals);
 	for (int i = 0; i < 2; i++)
 		disk_bytes[i] = stat_of(sides[i], "sst_live_bytes");
-	if (print_usual)
-		printf("| as it is | %.3f M/s | %.3f M/s | %.2f us | %.2f us | %.0f MB |\n",
-		       median(turns[0].speed[0], o->rounds) / 1e6, median(turns[0].speed[1], o->rounds) / 1e6,
-		       median(turns[0].work[0], o->rounds) * 1e6, median(turns[0].work[1], o->rounds) * 1e6,
-		       disk_bytes[0] / 1e6);
-	printf("| `%s` | %.2f | %.2f | %.2f | %.2f | %.2f |\n", variant, ratios[0], ratios[1], ratios[2], ratios[3],
-	       disk_bytes[1] / disk_bytes[0]);
+	if (is_first)
+		print_usual(o, usual, disk_bytes[0]);
+	printf("| `%s` | %.2f | %.2f | %.2f | %.2f | %.2f |\n", variant, usual->seconds[0] / other->seconds[0],
+	       usual->seconds[1] / other->seconds[1], other->work_s[0] / usual->work_s[0],
+	       other->work_s[1] / usual->work_s[1], (disk_bytes[1] + 1) / (disk_bytes[0] + 1)); /* tables may be none */
 	fflush(stdout);
 	side_close(sides[0], dir, "usual");
 	side_close(sides[1], dir, "variant");
@@ -302,39 +303,36 @@ static void make_calls(struct cached *side, const struct call *call, struct call
 	}
 }
 
-/* Of the calls alone: keys are picked and sorted outside of the time. */
-static double call_turn(struct cached *side, const struct call *call, double seconds, struct call_keys *picked)
+/* The seconds of the calls alone: keys are picked and sorted outside of them. */
+static double call_turn(struct cached *side, const struct call *call, uint64_t keys, struct call_keys *picked)
 {
-	const double start = now();
-	double busy = 0;
-	uint64_t done = 0;
+	double busy_s = 0;
 
-	do {
+	for (uint64_t done = 0; done < keys; done += call->n) {
 		pick_keys(side, call, picked);
-		const double begin = now();
+		const double start = now();
 
 		make_calls(side, call, picked);
-		busy += now() - begin;
-		done += call->n;
-	} while (now() - start < seconds);
+		busy_s += now() - start;
+	}
 	settle(side);
-	return (double)done / busy;
+	return busy_s;
 }
 
 static void time_calls(const struct options *o, const char *dir, const char *variant, double ret_speed[CALL_COUNT])
 {
 	struct cached *side = side_open(o, dir, "usual", o->presets[0], variant);
 	struct call_keys *picked = calloc(1, sizeof(*picked));
-	double speed[CALL_COUNT][ROUNDS_MAX];
+	double seconds[CALL_COUNT] = {0};
 
 	if (!picked)
 		die("calls", "out of memory");
 	for (int round = 0; round < o->rounds; round++) {
 		for (size_t i = 0; i < CALL_COUNT; i++)
-			speed[i][round] = call_turn(side, &calls[i], o->seconds, picked);
+			seconds[i] += call_turn(side, &calls[i], o->events, picked);
 	}
 	for (size_t i = 0; i < CALL_COUNT; i++)
-		ret_speed[i] = median(speed[i], o->rounds);
+		ret_speed[i] = (double)o->events * o->rounds / seconds[i];
 	free(picked);
 	side_close(side, dir, "usual");
 }
@@ -354,14 +352,14 @@ static void parse(int argc, char **argv, struct options *o)
 {
 	int option;
 
-	*o = (struct options){.keys = 1000000, .rounds = 3, .seconds = 1, .share = 0.1, .dir = "."};
-	while ((option = getopt(argc, argv, "k:r:t:s:p:d:c")) != -1) {
+	*o = (struct options){.keys = 1000000, .rounds = 4, .share = 0.1, .dir = "."};
+	while ((option = getopt(argc, argv, "k:r:n:s:p:d:c")) != -1) {
 		if (option == 'k')
 			o->keys = strtoull(optarg, NULL, 10);
 		else if (option == 'r')
 			o->rounds = atoi(optarg);
-		else if (option == 't')
-			o->seconds = atof(optarg);
+		else if (option == 'n')
+			o->events = strtoull(optarg, NULL, 10);
 		else if (option == 's')
 			o->share = atof(optarg);
 		else if (option == 'p' && o->preset_count < PRESETS_MAX)
@@ -372,11 +370,14 @@ static void parse(int argc, char **argv, struct options *o)
 			o->calls_only = true;
 		else
 			die("usage",
-			    "rocksdb_sweep [-k KEYS] [-r ROUNDS] [-t SECONDS] [-s SHARE] [-p PRESET]... [-d DIRECTORY] [-c] "
+			    "rocksdb_sweep [-k KEYS] [-r ROUNDS] [-n EVENTS] [-s SHARE] [-p PRESET]... [-d DIRECTORY] [-c] "
 			    "[NAME=VALUE[,NAME=VALUE]...]...");
 	}
-	if (o->keys < 1000 || o->keys > BENCH_KEYS_MAX || o->rounds < 1 || o->rounds > ROUNDS_MAX)
-		die("usage", "keys from 1000, rounds from 1 to 15");
+	if (o->keys < 1000 || o->keys > BENCH_KEYS_MAX || o->rounds < 1)
+		die("usage", "keys from 1000, rounds from 1");
+	if (o->events == 0)
+		o->events = o->keys / 4;
+	o->events += (BATCH - o->events % BATCH) % BATCH;
 	if (o->preset_count == 0) {
 		memcpy(o->presets, all_presets, sizeof(all_presets));
 		o->preset_count = PRESETS_MAX;
