@@ -52,6 +52,7 @@ struct file_sink {
 	uint8_t *bytes;
 	size_t used;
 	int64_t total; /* bytes so far */
+	int64_t begun; /* of these, that the disk was told to begin with */
 	struct sha256_ctx sha256;
 };
 

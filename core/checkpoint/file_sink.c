@@ -10,6 +10,7 @@
 #include "checkpoint/checkpoint_private.h"
 
 #define WRITE_BYTES (1u << 20)
+#define WRITE_BACK_BYTES (4 << 20) /* what goes to the disk in one go; the kernel has work with each */
 
 int32_t file_sink_open(struct file_sink *sink, struct io *io, const char *path, sb_error *err)
 {
@@ -31,10 +32,12 @@ int32_t file_sink_flush(struct file_sink *sink, sb_error *err)
 /* The disk begins with what is there while the rest is made, so that the sync at the end has little to wait for. */
 static int32_t make_room(struct file_sink *sink, sb_error *err)
 {
-	const int64_t begin = sink->total - (int64_t)sink->used;
-
 	TRY(file_sink_flush(sink, err));
-	return io_write_back(sink->io, sink->fd, begin, sink->total - begin, sink->path, err);
+	if (sink->total - sink->begun < WRITE_BACK_BYTES)
+		return SB_OK;
+	TRY(io_write_back(sink->io, sink->fd, sink->begun, sink->total - sink->begun, sink->path, err));
+	sink->begun = sink->total;
+	return SB_OK;
 }
 
 uint8_t *file_sink_room(struct file_sink *sink, size_t len, sb_error *err)
