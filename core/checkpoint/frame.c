@@ -12,8 +12,8 @@
 #include "base/slice.h"
 
 #define ZSTD_LEVEL 1
-/* Fields of structs mostly lie eight bytes apart, so looking at every eighth byte takes a fifth less time for 3 % more bytes (of profiles). Of text,
- * which repeats itself anywhere, it would make a quarter more. */
+/* What repeats itself in structs is long enough to be met by looking at every eighth byte: an eighth to a third less time, for 3 to 11 % more
+ * bytes of profiles. Of text, which is made of short pieces that come again anywhere, it would make a quarter more, and win no time. */
 #define LZ4_STEP 1
 #define LZ4_STEP_STRUCTS 8
 
