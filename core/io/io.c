@@ -97,10 +97,10 @@ int32_t io_fsync(struct io *io, int fd, const char *path, sb_error *err)
 	return SB_OK;
 }
 
-/* A kernel that does not know the call leaves all of the work to the fsync. */
+/* Where the kernel does not know the call, or a sandbox around us forbids it, all of the work is left to the fsync. */
 int32_t io_write_back(struct io *io, int fd, int64_t offset, int64_t len, const char *path, sb_error *err)
 {
-	if (io->ops->write_back(io, fd, offset, len) != 0 && errno != ENOSYS)
+	if (io->ops->write_back(io, fd, offset, len) != 0 && errno != ENOSYS && errno != EPERM)
 		return error_set_errno(err, errno, "cannot write %s to disk", path);
 	return SB_OK;
 }
