@@ -604,6 +604,11 @@ static void print_text(const struct bench *bench, double counted, double residen
 
 	printf("%.1f M keys of %u bytes, values of %u, %s, %s, %u rounds\n", (double)o->keys / 1e6, o->key_bytes,
 	       o->value_bytes, o->zipf ? "zipf 0.99" : "uniform", o->huge_pages, o->rounds);
+	if (o->only >= 0) {
+		printf("  %-8s %10s\n  %-8s %10.2f\n", "side", "M/s", side_names[o->only],
+		       median(bench, (enum side)o->only) / 1e6);
+		return;
+	}
 	printf("  %-8s %10s %10s\n", "side", "M/s", "of bare");
 	for (enum side side = BARE; side < SIDES; side++)
 		printf("  %-8s %10.2f %10.2f\n", side_names[side], median(bench, side) / 1e6, ratio(bench, side, BARE));
@@ -634,7 +639,7 @@ static void print_json(const struct bench *bench, double counted, double residen
 
 static const char usage[] =
 	"usage: state [--keys N] [--key-bytes 16..64] [--value-bytes 24..4096] [--zipf] [--rounds N] [--small-pages] [--json]\n"
-	"             [--only bare|state|copies|calls|cached|walked|aside]   for a profiler\n";
+	"             [--only bare|state|copies|calls|cached|walked|aside]   for a profiler; not with --json\n";
 
 static int side_of(const char *name)
 {
@@ -680,7 +685,7 @@ static void parse(int argc, char **argv, struct options *options)
 	}
 	if (options->keys < STRETCH || options->key_bytes < 16 || options->key_bytes > KEY_BYTES_MAX ||
 	    options->value_bytes < 24 || options->value_bytes > VALUE_BYTES_MAX || options->rounds < 1 ||
-	    options->rounds > ROUNDS_MAX) {
+	    options->rounds > ROUNDS_MAX || (options->json && options->only >= 0)) {
 		fputs(usage, stderr);
 		exit(2);
 	}

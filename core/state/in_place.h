@@ -28,16 +28,12 @@ struct in_place {
 	uint64_t events_cap, rows_cap;
 	struct buffer key_bytes;
 	uint32_t *firsts; /* of each different key: the first event that bears it */
-	uint32_t *slots; /* scratch, to find events of one key */
+	struct twins *twins; /* scratch, to find events of one key */
+	uint32_t *slots; /* the same */
 };
 
 void in_place_done(struct in_place *in_place);
 int32_t in_place_begin(struct keyed_state *ks, sb_error *err);
 int32_t in_place_end(struct keyed_state *ks, sb_error *err);
-
-/* As those of keyed_state.h, whose checks have been made. */
-void *in_place_upsert(struct keyed_state *ks, uint32_t state, uint64_t event, int32_t *ret_created);
-const void *in_place_peek(struct keyed_state *ks, uint32_t state, uint64_t event);
-void in_place_delete(struct keyed_state *ks, uint32_t state, uint64_t event);
 
 #endif

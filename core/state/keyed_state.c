@@ -1,4 +1,4 @@
-/* Batches and struct states; see keyed_state.h. */
+/* Batches; see keyed_state.h. */
 #include "state/keyed_state.h"
 
 #include <assert.h>
@@ -14,31 +14,39 @@
 /* So many events are between the steps of a look-up. */
 #define LOOK_AHEAD 16u
 
+static int32_t init_zero_value(struct state_facts *facts, const struct schema_state *state, sb_error *err)
+{
+	facts->zero_value = calloc(1, state->value_size);
+	if (!facts->zero_value)
+		return error_no_memory(err);
+	for (uint64_t f = 0; f < state->field_count; f++) {
+		const struct schema_field *field = &state->fields[f];
+
+		if (field->default_value)
+			memcpy(facts->zero_value + field->offset, field->default_value, field->size);
+	}
+	return SB_OK;
+}
+
 static int32_t init_states(struct keyed_state *ks, sb_error *err)
 {
 	const struct schema *schema = ks->config.schema;
 
 	ks->struct_states = calloc(schema->count + 1, sizeof(*ks->struct_states));
-	ks->column_of = calloc(schema->count + 1, sizeof(*ks->column_of));
-	ks->zero_values = calloc(schema->count + 1, sizeof(*ks->zero_values));
-	if (!ks->struct_states || !ks->column_of || !ks->zero_values)
+	ks->states = calloc(schema->count + 1, sizeof(*ks->states));
+	if (!ks->struct_states || !ks->states)
 		return error_no_memory(err);
+	ks->state_count = schema->count;
 	for (uint32_t i = 0; i < schema->count; i++) {
 		const struct schema_state *state = &schema->states[i];
 
+		ks->states[i] = (struct state_facts){.kind = state->kind, .ttl_ms = state->ttl_ms};
 		if (state->kind != SB_STATE_STRUCT)
 			continue;
-		ks->column_of[i] = ks->struct_count;
+		ks->states[i].value_size = state->value_size;
+		ks->states[i].column = ks->struct_count;
 		ks->struct_states[ks->struct_count++] = i;
-		ks->zero_values[i] = calloc(1, state->value_size);
-		if (!ks->zero_values[i])
-			return error_no_memory(err);
-		for (uint64_t f = 0; f < state->field_count; f++) {
-			const struct schema_field *field = &state->fields[f];
-
-			if (field->default_value)
-				memcpy(ks->zero_values[i] + field->offset, field->default_value, field->size);
-		}
+		TRY(init_zero_value(&ks->states[i], state, err));
 	}
 	return SB_OK;
 }
@@ -72,11 +80,10 @@ void keyed_state_close(struct keyed_state *ks)
 		return;
 	working_set_done(&ks->set);
 	in_place_done(&ks->in_place);
-	for (uint64_t i = 0; ks->zero_values && i < ks->config.schema->count; i++)
-		free(ks->zero_values[i]);
-	free(ks->zero_values);
+	for (uint64_t i = 0; i < ks->state_count; i++)
+		free(ks->states[i].zero_value);
+	free(ks->states);
 	free(ks->struct_states);
-	free(ks->column_of);
 	free(ks->rows);
 	free(ks->row_hashes);
 	free(ks->miss_keys);
@@ -356,97 +363,6 @@ int32_t keyed_state_refuse_call(struct keyed_state *ks, uint32_t state, uint64_t
 		  state, (unsigned long long)event, kind == SB_STATE_STRUCT ? "struct" : "raw",
 		  (unsigned long long)ks->batch, (unsigned long long)ks->config.schema->count);
 	return keyed_state_fail(ks, SB_ERR_INVALID, &err);
-}
-
-static struct entry *row_of(const struct keyed_state *ks, uint32_t state, uint64_t event)
-{
-	return ks->rows[event * ks->struct_count + ks->column_of[state]];
-}
-
-/* Apart, so that an entry that is dirty already does not set up an error. */
-static __attribute__((noinline)) int32_t mark_dirty_now(struct keyed_state *ks, struct entry *entry)
-{
-	sb_error err = ERROR_INIT;
-
-	if (working_set_mark_dirty(&ks->set, entry, &err) == SB_OK)
-		return SB_OK;
-	return keyed_state_fail(ks, err.code, &err);
-}
-
-static int32_t mark_dirty(struct keyed_state *ks, struct entry *entry)
-{
-	return entry->flags & working_set_dirty_flag(&ks->set) ? SB_OK : mark_dirty_now(ks, entry);
-}
-
-static __attribute__((noinline)) void *cached_upsert(struct keyed_state *ks, uint32_t state, uint64_t event,
-						     int32_t *ret_created)
-{
-	struct entry *entry = row_of(ks, state, event);
-	int64_t clock_ms;
-	bool created;
-
-	if (mark_dirty(ks, entry) != SB_OK)
-		return NULL;
-	clock_ms = ks->events[event].clock_ms;
-	created = !(entry->flags & ENTRY_PRESENT) || expiry_reached(entry->expiry_ms, clock_ms);
-	if (created) {
-		memcpy(entry->value, ks->zero_values[state], entry->value_len);
-		entry->flags |= ENTRY_PRESENT;
-	}
-	entry->expiry_ms = keyed_state_expiry(clock_ms, ks->config.schema->states[state].ttl_ms);
-	if (ret_created)
-		*ret_created = created;
-	return entry->value;
-}
-
-/* Apart, as everything is that needs a frame: this is called for each event. */
-static __attribute__((noinline)) void *refuse_struct(struct keyed_state *ks, uint32_t state, uint64_t event)
-{
-	(void)keyed_state_refuse_call(ks, state, event, SB_STATE_STRUCT);
-	return NULL;
-}
-
-void *keyed_state_upsert(struct keyed_state *ks, uint32_t state, uint64_t event, int32_t *ret_created)
-{
-	if (!keyed_state_takes_call(ks, state, event, SB_STATE_STRUCT))
-		return refuse_struct(ks, state, event);
-	ks->stats.gets++;
-	ks->stats.puts++;
-	return ks->in_place.ops ? in_place_upsert(ks, state, event, ret_created)
-				: cached_upsert(ks, state, event, ret_created);
-}
-
-static const void *cached_peek(const struct keyed_state *ks, uint32_t state, uint64_t event)
-{
-	const struct entry *entry = row_of(ks, state, event);
-
-	if (!(entry->flags & ENTRY_PRESENT) || expiry_reached(entry->expiry_ms, ks->events[event].clock_ms))
-		return NULL;
-	return entry->value;
-}
-
-const void *keyed_state_peek(struct keyed_state *ks, uint32_t state, uint64_t event)
-{
-	if (!keyed_state_takes_call(ks, state, event, SB_STATE_STRUCT))
-		return refuse_struct(ks, state, event);
-	ks->stats.gets++;
-	return ks->in_place.ops ? in_place_peek(ks, state, event) : cached_peek(ks, state, event);
-}
-
-int32_t keyed_state_delete(struct keyed_state *ks, uint32_t state, uint64_t event)
-{
-	struct entry *entry;
-
-	TRY(keyed_state_check_call(ks, state, event, SB_STATE_STRUCT));
-	ks->stats.deletes++;
-	if (ks->in_place.ops) {
-		in_place_delete(ks, state, event);
-		return SB_OK;
-	}
-	entry = row_of(ks, state, event);
-	TRY(mark_dirty(ks, entry));
-	entry->flags &= ~ENTRY_PRESENT;
-	return SB_OK;
 }
 
 void keyed_state_get_stats(const struct keyed_state *ks, struct keyed_state_stats *ret_stats)

@@ -1,4 +1,4 @@
-/* Shared by the files of keyed state: keyed_state.c (batches, struct states), in_place.c, raw_state.c, raw_scan.c, write_back.c. */
+/* Shared by the files of keyed state: keyed_state.c (batches), in_place.c, struct_state.c, raw_state.c, raw_scan.c, write_back.c. */
 #ifndef STATE_KEYED_STATE_PRIVATE_H
 #define STATE_KEYED_STATE_PRIVATE_H
 
@@ -9,6 +9,15 @@
 
 #define KEYED_STATE_VALUE_MAX ((uint64_t)64 << 20)
 
+/* What a call of the operator needs to know of its state, in the schema's order. */
+struct state_facts {
+	uint32_t kind;
+	uint32_t value_size;
+	uint32_t column; /* its place among the struct states */
+	int64_t ttl_ms;
+	uint8_t *zero_value; /* of a new entry: its defaults */
+};
+
 struct keyed_state {
 	struct keyed_state_config config;
 	const sb_backend_ops *ops;
@@ -16,8 +25,8 @@ struct keyed_state {
 	struct in_place in_place; /* used for struct states when it has ops */
 	uint32_t *struct_states; /* schema indexes of the struct states */
 	uint32_t struct_count;
-	uint32_t *column_of; /* schema index -> place among struct_states */
-	uint8_t **zero_values; /* per schema state: the value of a new entry (defaults) */
+	struct state_facts *states; /* of each in the schema */
+	uint64_t state_count;
 
 	const sb_event *events; /* the batch at hand */
 	const uint64_t *hashes;
@@ -66,8 +75,8 @@ int32_t keyed_state_refuse_call(struct keyed_state *ks, uint32_t state, uint64_t
 /* Whether state and event are of this batch, the state is of that kind, and nothing has failed. */
 static inline bool keyed_state_takes_call(const struct keyed_state *ks, uint32_t state, uint64_t event, uint32_t kind)
 {
-	return __builtin_expect(state < ks->config.schema->count && event < ks->batch &&
-					ks->config.schema->states[state].kind == kind && ks->failure == SB_OK,
+	return __builtin_expect(state < ks->state_count && event < ks->batch && ks->states[state].kind == kind &&
+					ks->failure == SB_OK,
 				1);
 }
 

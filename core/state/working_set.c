@@ -185,7 +185,7 @@ void working_set_trim(struct working_set *set)
 static bool is_entry_of(const struct entry *entry, uint64_t hash, uint32_t state_index, sb_slice user_part)
 {
 	return entry->hash == hash && entry->state_index == state_index &&
-	       slice_equal(composed_user_part(entry_key(entry)), user_part);
+	       slice_equal_key(composed_user_part(entry_key(entry)), user_part);
 }
 
 struct entry *working_set_find(const struct working_set *set, uint64_t hash, uint32_t state_index, sb_slice user_part)

@@ -180,20 +180,21 @@ Test(in_place, events_of_one_key_share_its_value_and_it_is_reported_once)
 
 #define CHOSEN 200000u
 
-/* Each key twice, and all with one hash: whoever looked at each of them for each would not be done when the suite's time is over. */
-Test(in_place, keys_chosen_to_collide_cost_no_more_and_stay_apart)
+/* Each key twice, with a hash so far from the one before: whoever looked at each of them for each would not be done when the suite's
+ * time is over. */
+static void change_each_twice(uint64_t step)
 {
 	static char keys[CHOSEN][8];
 	static sb_event chosen[CHOSEN];
-	static uint64_t same_hash[CHOSEN];
+	static uint64_t chosen_hashes[CHOSEN];
 
 	for (uint32_t i = 0; i < CHOSEN; i++) {
 		snprintf(keys[i], sizeof(keys[i]), "%u", i / 2);
 		chosen[i] = (sb_event){.key = slice_of_text(keys[i]), .clock_ms = NOW_MS};
-		same_hash[i] = 7;
+		chosen_hashes[i] = 7 + i / 2 * step;
 	}
 	for (uint32_t round = 1; round <= 2; round++) {
-		cr_assert_eq(keyed_state_begin(ks, chosen, same_hash, CHOSEN, &err), SB_OK, "%s", err.message);
+		cr_assert_eq(keyed_state_begin(ks, chosen, chosen_hashes, CHOSEN, &err), SB_OK, "%s", err.message);
 		cr_assert_eq(asked, CHOSEN / 2);
 		for (uint32_t i = 0; i < CHOSEN; i++) {
 			uint64_t *count = keyed_state_upsert(ks, 0, i, NULL);
@@ -206,6 +207,16 @@ Test(in_place, keys_chosen_to_collide_cost_no_more_and_stay_apart)
 		must_end();
 		cr_assert_eq(reported, CHOSEN / 2);
 	}
+}
+
+Test(in_place, keys_chosen_to_have_one_hash_cost_no_more_and_stay_apart)
+{
+	change_each_twice(0);
+}
+
+Test(in_place, keys_whose_hashes_are_chosen_to_begin_alike_cost_no_more)
+{
+	change_each_twice(UINT64_C(1) << 40);
 }
 
 Test(in_place, looking_reports_nothing)
