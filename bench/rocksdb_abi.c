@@ -362,7 +362,7 @@ static void direct_configure(struct direct_side *side)
 	rocksdb_options_set_allow_concurrent_memtable_write(side->options, 0);
 	rocksdb_options_set_memtable_whole_key_filtering(side->options, 1);
 	rocksdb_options_set_memtable_prefix_bloom_size_ratio(side->options, 0.02);
-	rocksdb_options_set_compression(side->options, rocksdb_snappy_compression);
+	rocksdb_options_set_compression(side->options, rocksdb_lz4_compression);
 	rocksdb_options_set_level_compaction_dynamic_level_bytes(side->options, 1);
 	rocksdb_options_set_bytes_per_sync(side->options, 1 << 20);
 	rocksdb_block_based_options_set_block_cache(tables, side->cache);

@@ -742,7 +742,7 @@ Test(rocksdb_backend, preset_balanced_reaches_rocksdb)
 {
 	expect_preset("balanced",
 		      (const char *[]){"write_buffer_size=67108864", "max_write_buffer_number=3",
-				       "compression=kSnappyCompression", "filter_policy=bloomfilter", NULL},
+				       "compression=kLZ4Compression", "filter_policy=bloomfilter", NULL},
 		      "capacity : 134217728\n");
 }
 
