@@ -38,15 +38,15 @@ static inline uint64_t slice_word(const uint8_t *bytes)
 /* As slice_equal(), without the call for the lengths that most keys have: words that overlap in the middle. */
 static inline bool slice_equal_key(sb_slice a, sb_slice b)
 {
-	const uint8_t *const a_end = a.ptr + a.len, *const b_end = b.ptr + b.len;
 	uint64_t different;
 
 	if (a.len != b.len || a.len < 8 || a.len > 32)
 		return slice_equal(a, b);
-	different = (slice_word(a.ptr) ^ slice_word(b.ptr)) | (slice_word(a_end - 8) ^ slice_word(b_end - 8));
+	different = (slice_word(a.ptr) ^ slice_word(b.ptr)) |
+		    (slice_word(a.ptr + a.len - 8) ^ slice_word(b.ptr + a.len - 8));
 	if (a.len > 16)
 		different |= (slice_word(a.ptr + 8) ^ slice_word(b.ptr + 8)) |
-			     (slice_word(a_end - 16) ^ slice_word(b_end - 16));
+			     (slice_word(a.ptr + a.len - 16) ^ slice_word(b.ptr + a.len - 16));
 	return different == 0;
 }
 

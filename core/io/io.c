@@ -351,6 +351,8 @@ static int32_t remove_entry(struct io *io, const char *path, sb_error *err)
 		return SB_OK;
 	if (!S_ISDIR(st.st_mode))
 		return io_unlink(io, path, err);
+	if (io->ops->rmdir(io, path) == 0)
+		return SB_OK; /* empty, and there may be no memory to look into it */
 	TRY(io_empty_dir(io, path, NULL, err));
 	if (io->ops->rmdir(io, path) != 0)
 		return error_set_errno(err, errno, "cannot remove directory %s", path);

@@ -101,7 +101,8 @@ static int streams[2]; /* files in memory in the place of standard output and st
 
 /* --- running one --------------------------------------------------------------------- */
 
-/* And what is called like it with more behind: where an export is written first, which stays when there is no memory to remove it. */
+/* And what has more behind that name, but not where an export is written first: that is gone even when there is no memory to look
+ * into it. */
 static void remove_made(const char *name)
 {
 	DIR *here = name ? opendir(".") : NULL;
@@ -110,9 +111,13 @@ static void remove_made(const char *name)
 	struct io io;
 
 	io_init_system(&io);
-	while (here && (entry = readdir(here)) != NULL)
-		if (strncmp(entry->d_name, name, strlen(name)) == 0 && unlink(entry->d_name) != 0)
+	while (here && (entry = readdir(here)) != NULL) {
+		if (strncmp(entry->d_name, name, strlen(name)) != 0)
+			continue;
+		cr_assert_neq(entry->d_name[strlen(name)], '.', "%s was left behind", entry->d_name);
+		if (unlink(entry->d_name) != 0)
 			cr_assert_eq(io_remove_tree(&io, entry->d_name, &err), SB_OK, "%s", err.message);
+	}
 	if (here)
 		closedir(here);
 }
