@@ -178,7 +178,7 @@ Test(in_place, events_of_one_key_share_its_value_and_it_is_reported_once)
 	cr_assert_eq(reported, 1);
 }
 
-#define CHOSEN 200000u
+#define CHOSEN 600000u
 
 /* Each key twice, with a hash so far from the one before: whoever looked at each of them for each would not be done when the suite's
  * time is over. */
