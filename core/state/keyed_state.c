@@ -101,6 +101,7 @@ int32_t keyed_state_fail(struct keyed_state *ks, int32_t status, const sb_error 
 	if (ks->failure == SB_OK) {
 		ks->failure = status;
 		ks->failure_error = *err;
+		ks->open_events = 0;
 	}
 	return status;
 }
@@ -297,7 +298,10 @@ int32_t keyed_state_begin(struct keyed_state *ks, const sb_event *events, const 
 	ks->hashes = hashes;
 	ks->batch = n;
 	status = begin(ks, err);
-	return status == SB_OK ? SB_OK : keyed_state_fail(ks, status, err);
+	if (status != SB_OK)
+		return keyed_state_fail(ks, status, err);
+	ks->open_events = n;
+	return SB_OK;
 }
 
 int32_t keyed_state_end(struct keyed_state *ks, sb_error *err)
@@ -305,7 +309,7 @@ int32_t keyed_state_end(struct keyed_state *ks, sb_error *err)
 	int32_t status;
 
 	TRY(keyed_state_failure(ks, err));
-	ks->batch = 0;
+	ks->batch = ks->open_events = 0;
 	status = in_place_end(ks, err);
 	if (status == SB_OK)
 		status = write_back_evict(ks, err);
@@ -368,6 +372,8 @@ int32_t keyed_state_refuse_call(struct keyed_state *ks, uint32_t state, uint64_t
 void keyed_state_get_stats(const struct keyed_state *ks, struct keyed_state_stats *ret_stats)
 {
 	*ret_stats = ks->stats;
+	ret_stats->gets += ks->upserts;
+	ret_stats->puts += ks->upserts;
 	ret_stats->cached_entries = ks->set.count;
 	ret_stats->cached_bytes = ks->set.bytes;
 	ret_stats->dirty_entries = ks->set.changes[0].count + ks->set.changes[1].count;

@@ -31,6 +31,7 @@ struct keyed_state {
 	const sb_event *events; /* the batch at hand */
 	const uint64_t *hashes;
 	uint64_t batch;
+	uint64_t open_events; /* batch, while the operator may call; 0 at other times, and after a failure */
 	struct entry **rows; /* batch * struct_count */
 	uint64_t *row_hashes;
 	uint64_t rows_cap;
@@ -48,7 +49,8 @@ struct keyed_state {
 	uint64_t thaw_sorted; /* so many on that list are in order, or a few less, since entries may leave it */
 	struct ordered_entry *sort_scratch;
 	struct buffer raw_key;
-	struct keyed_state_stats stats;
+	struct keyed_state_stats stats; /* but for upserts, each of which is a get and a put */
+	uint64_t upserts;
 	int32_t failure;
 	sb_error failure_error;
 };
@@ -75,8 +77,7 @@ int32_t keyed_state_refuse_call(struct keyed_state *ks, uint32_t state, uint64_t
 /* Whether state and event are of this batch, the state is of that kind, and nothing has failed. */
 static inline bool keyed_state_takes_call(const struct keyed_state *ks, uint32_t state, uint64_t event, uint32_t kind)
 {
-	return __builtin_expect(state < ks->state_count && event < ks->batch && ks->states[state].kind == kind &&
-					ks->failure == SB_OK,
+	return __builtin_expect(state < ks->state_count && event < ks->open_events && ks->states[state].kind == kind,
 				1);
 }
 
@@ -97,7 +98,7 @@ static inline int64_t keyed_state_expiry(int64_t clock_ms, int64_t ttl_ms)
 	if (__builtin_add_overflow(clock_ms, ttl_ms, &expiry))
 		return INT64_MAX;
 	/* Zero means never, so the one moment of 1970-01-01T00:00:00.000Z expires a millisecond late. */
-	return expiry == SB_NO_EXPIRY ? 1 : expiry;
+	return expiry + (expiry == SB_NO_EXPIRY);
 }
 
 #endif

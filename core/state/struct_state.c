@@ -102,7 +102,7 @@ static inline void *upsert_in_place(struct keyed_state *ks, uint32_t state, uint
 	const int64_t clock_ms = ks->events[event].clock_ms;
 	sb_place *place = place_of(ks, facts, event);
 
-	if (__builtin_expect((place->flags & at_hand) == at_hand && place->kind != SB_OP_DELETE &&
+	if (__builtin_expect(place->flags == at_hand && place->kind != SB_OP_DELETE &&
 				     place->value_len == facts->value_size &&
 				     !expiry_reached(place->expiry_ms, clock_ms),
 			     1))
@@ -183,8 +183,7 @@ void *keyed_state_upsert(struct keyed_state *ks, uint32_t state, uint64_t event,
 {
 	if (!keyed_state_takes_call(ks, state, event, SB_STATE_STRUCT))
 		return refuse(ks, state, event);
-	ks->stats.gets++;
-	ks->stats.puts++;
+	ks->upserts++;
 	return ks->in_place.ops ? upsert_in_place(ks, state, event, ret_created)
 				: upsert_in_set(ks, state, event, ret_created);
 }

@@ -19,7 +19,6 @@ struct sb_backend {
 	struct delta delta;
 	uint64_t key_bytes, value_bytes;
 	uint64_t purged;
-	uint64_t round_moves; /* of the index when the round in place began */
 	uint32_t sweep_slab, sweep_slot; /* where maintain() goes on */
 	/* What a batch needs, kept for the next one. */
 	uint64_t *hashes;

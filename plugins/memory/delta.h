@@ -96,11 +96,16 @@ static inline bool delta_is_logging(const struct delta *delta)
 	return delta->since != EPOCH_NONE;
 }
 
-/* The record at ref is written. epoch_before is that of what lay there before (itself, or another record), if known: what was
- * written since the mark is in the log already. */
+/* Whether a record that is written is to be logged. epoch_before is that of what lay there before (itself, or another record), if
+ * known: what was written since the mark is in the log already. */
+static inline bool delta_wants(const struct delta *delta, uint32_t epoch_before)
+{
+	return epoch_before < delta->since;
+}
+
 static inline void delta_written(struct delta *delta, uint32_t ref, uint32_t epoch_before)
 {
-	if (epoch_before < delta->since)
+	if (delta_wants(delta, epoch_before))
 		delta_log_put(delta, ref);
 }
 

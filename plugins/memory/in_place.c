@@ -2,9 +2,8 @@
  *
  * in_place.c: values changed where they lie (sb.inplace/1).
  *
- * A place names its record by reference: records stay where they are until maintain moves them, which nobody calls in a
- * round. It also keeps where the index names the record, so that a copy can take its place without a second lookup;
- * that is void once a block of the index has grown, which an insertion of the same round can do.
+ * A place knows its record by address and by reference: records stay where they are until maintain moves them, which nobody calls
+ * in a round. Where the index names it is looked up again in the rare case that a copy takes its place.
  *
  * A record that nobody else looks at is handed out writable by find, and its round costs two visits: find reads it, and
  * finish sets expiry and epoch, and logs the change if it is the first since the mark. One that an open iterator has yet
@@ -20,34 +19,20 @@
 
 #include <assert.h>
 
-/* owner[]: the record's reference, and where the index names it, or 0 if it does not yet. */
-enum { OWNER_REF, OWNER_AT };
+/* owner[]: the record, and its reference. */
+enum { OWNER_RECORD, OWNER_REF };
 
-static uint32_t ref_of(const sb_place *place)
+static inline struct record *record_of(const sb_place *place)
+{
+	return (struct record *)(uintptr_t)place->owner[OWNER_RECORD];
+}
+
+static inline uint32_t ref_of(const sb_place *place)
 {
 	return (uint32_t)place->owner[OWNER_REF];
 }
 
-/* The index's own word for the record; in a round in which a block of it grew it has to be looked up. */
-static uint32_t *name_of(const sb_backend *backend, sb_slice key, const sb_place *place)
-{
-	struct place at;
-	bool found;
-
-	if (place->owner[OWNER_AT] && backend->table.moves == backend->round_moves)
-		return (uint32_t *)(uintptr_t)place->owner[OWNER_AT];
-	found = table_find(&backend->table, table_hash(&backend->table, key), key, &at);
-	assert(found);
-	(void)found;
-	return &at.chunk->refs[at.slot];
-}
-
-static struct record *record_of(const sb_backend *backend, const sb_place *place)
-{
-	return arena_at(&backend->arena, ref_of(place));
-}
-
-/* Everything but kind, and where the index names the record. */
+/* Everything but kind. */
 static inline void point_at(sb_place *place, uint32_t ref, const struct record *record, bool writable)
 {
 	sb_entry entry = record_entry(record, record_state(record));
@@ -55,8 +40,9 @@ static inline void point_at(sb_place *place, uint32_t ref, const struct record *
 	place->value = record_bytes_at(record, (uint64_t)(entry.value.ptr - (const uint8_t *)record));
 	place->value_len = entry.value.len;
 	place->expiry_ms = entry.expiry_ms;
+	place->owner[OWNER_RECORD] = (uintptr_t)record;
 	place->owner[OWNER_REF] = ref;
-	place->flags = SB_PLACE_FOUND | (writable ? SB_PLACE_WRITABLE : 0);
+	place->flags = writable ? SB_PLACE_FOUND | SB_PLACE_WRITABLE : SB_PLACE_FOUND;
 }
 
 /* --- find --- */
@@ -68,15 +54,13 @@ static inline void answer(const struct snapshot *snapshot, const struct lookup_g
 	for (uint32_t i = 0; i < group->count; ++i) {
 		const struct record *record = group->records[i];
 		sb_place *place = &places[i];
-		uint32_t ref;
 
 		if (__builtin_expect(!record, 0)) {
 			*place = (sb_place){0};
 			continue;
 		}
-		ref = *group->at[i];
-		point_at(place, ref, record, unseen || snapshot_lets_write(snapshot, ref, record_state(record)));
-		place->owner[OWNER_AT] = (uintptr_t)group->at[i];
+		point_at(place, group->refs[i], record,
+			 unseen || snapshot_lets_write(snapshot, group->refs[i], record_state(record)));
 		place->kind = 0;
 		__builtin_prefetch(place->value + place->value_len - 1); /* the caller reads it next */
 	}
@@ -88,7 +72,6 @@ int32_t backend_find(sb_backend *backend, uint64_t n, const sb_slice *keys, sb_p
 	struct lookup lookup;
 
 	(void)err;
-	backend->round_moves = backend->table.moves;
 	table_lookup_begin(&lookup, &backend->table, n, keys);
 	while ((group = table_lookup_next(&lookup))) {
 		answer(&backend->snapshot, group, places);
@@ -101,11 +84,15 @@ int32_t backend_find(sb_backend *backend, uint64_t n, const sb_slice *keys, sb_p
 
 static void replace(sb_backend *backend, const sb_op *op, struct large *large, sb_place *place)
 {
-	uint32_t *name = name_of(backend, op->key, place), old = *name;
+	uint32_t old = ref_of(place), ref;
+	struct place at;
+	bool found = table_find(&backend->table, table_hash(&backend->table, op->key), op->key, &at);
 
-	assert(old == ref_of(place));
-	*name = backend_new_record(backend, op, large);
-	point_at(place, *name, arena_at(&backend->arena, *name), true);
+	assert(found && place_ref(&at) == old);
+	(void)found;
+	ref = backend_new_record(backend, op, large);
+	place_set_ref(&at, ref);
+	point_at(place, ref, arena_at(&backend->arena, ref), true);
 	snapshot_retire(&backend->snapshot, old);
 }
 
@@ -137,7 +124,7 @@ static int32_t rewrite(sb_backend *backend, sb_slice key, uint64_t value_len, in
 /* Whether the record can be changed where it lies: the iterator that forbade it has gone on since, or what it wants of it is put aside. */
 static bool unlock(sb_backend *backend, const sb_place *place)
 {
-	struct record *record = record_of(backend, place);
+	struct record *record = record_of(place);
 	uint32_t ref = ref_of(place), state = record_state(record);
 
 	if (snapshot_may_write(&backend->snapshot, ref, state))
@@ -161,11 +148,35 @@ int32_t backend_write(sb_backend *backend, sb_slice key, uint64_t value_len, sb_
 
 /* --- finish --- */
 
+/* Whether the bound of the slab, at or below the expiries in it, stays as true as it was. */
+static inline bool keeps_bound(int64_t before, int64_t expiry_ms)
+{
+	return expiry_ms >= before && (before != SB_NO_EXPIRY || expiry_ms == SB_NO_EXPIRY);
+}
+
+/* The usual case: a record with a key of usual length that is written again after the mark and expires later than it did, or never. False:
+ * it is another one, and nothing was done. */
+static inline bool finish_usual_put(sb_backend *backend, const sb_place *place)
+{
+	struct record *record = record_of(place);
+	uint32_t state;
+
+	if (place->kind != SB_OP_PUT || place->flags != (SB_PLACE_FOUND | SB_PLACE_WRITABLE))
+		return false;
+	state = record_state(record);
+	if (!(state & KEY_MASK) || !record_holds_expiry(place->expiry_ms) ||
+	    !keeps_bound(record_expiry(record), place->expiry_ms) || delta_wants(&backend->delta, state_epoch(state)))
+		return false;
+	record_set_meta(record, place->value_len, place->expiry_ms);
+	record_set_state(record, state_live(backend->arena.epoch, state & KEY_MASK));
+	return true;
+}
+
 /* An expiry that the header has no room for moves the entry to a block of its own. */
 static int32_t finish_put(sb_backend *backend, sb_slice key, sb_place *place, sb_error *err)
 {
 	int64_t expiry_ms = place->expiry_ms, before;
-	struct record *record = record_of(backend, place);
+	struct record *record = record_of(place);
 	uint32_t state = record_state(record);
 
 	if (state & KEY_MASK) {
@@ -179,8 +190,7 @@ static int32_t finish_put(sb_backend *backend, sb_slice key, sb_place *place, sb
 	}
 	delta_written(&backend->delta, ref_of(place), state_epoch(state));
 	record_set_state(record, state_live(backend->arena.epoch, state & KEY_MASK));
-	/* A later expiry, the usual case, keeps the slab's bound as true as it was. */
-	if (expiry_ms < before || before == SB_NO_EXPIRY)
+	if (!keeps_bound(before, expiry_ms))
 		backend_note_expiry(backend, ref_of(place), expiry_ms);
 	return SB_OK;
 }
@@ -199,7 +209,8 @@ static int32_t finish_delete(sb_backend *backend, sb_slice key, const sb_place *
 	return SB_OK;
 }
 
-static int32_t finish_one(sb_backend *backend, uint64_t i, sb_slice key, sb_place *place, sb_error *err)
+static __attribute__((noinline)) int32_t finish_one(sb_backend *backend, uint64_t i, sb_slice key, sb_place *place,
+						    sb_error *err)
 {
 	switch (place->kind) {
 	case 0:
@@ -220,8 +231,11 @@ static int32_t finish_one(sb_backend *backend, uint64_t i, sb_slice key, sb_plac
 int32_t backend_finish(sb_backend *backend, uint64_t n, const sb_slice *keys, sb_place *places, sb_error *err)
 {
 	for (uint64_t i = 0; i < n; ++i) {
-		int32_t status = finish_one(backend, i, keys[i], &places[i], err);
+		int32_t status;
 
+		if (__builtin_expect(finish_usual_put(backend, &places[i]), 1))
+			continue;
+		status = finish_one(backend, i, keys[i], &places[i], err);
 		if (status != SB_OK)
 			return status;
 	}

@@ -9,7 +9,7 @@
  * Twelve bytes of header instead of twenty-four are what keeps the overhead
  * under its limit. The key follows the header, so that a probe reads one
  * cache line; the value is aligned to 16, so that a struct can be handed out
- * and changed where it lies (a later sb.inplace/1).
+ * and changed where it lies (in_place.c).
  * What does not fit in those widths (a key of 0 or more than 255 bytes, a record of
  * more than RECORD_MAX_BYTES, an expiry before 1970 or 35,000 years after it) goes to a
  * block of its own, and the record is a handle to it, marked by key length 0.

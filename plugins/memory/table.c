@@ -140,10 +140,10 @@ static inline void hash_one(const struct table *table, struct lookup_group *grou
 static inline void propose(const struct table *table, struct lookup_group *group, uint32_t i, const struct chunk *chunk,
 			   uint32_t mask)
 {
-	const uint32_t *at = &chunk->refs[__builtin_ctz(mask)];
-	struct record *record = arena_at(table->arena, *at);
+	const uint32_t ref = chunk->refs[__builtin_ctz(mask)];
+	struct record *record = arena_at(table->arena, ref);
 
-	group->at[i] = (uint32_t *)(uintptr_t)at;
+	group->refs[i] = ref;
 	group->records[i] = record;
 	__builtin_prefetch(record);
 	__builtin_prefetch((const char *)record + 64);
@@ -205,8 +205,8 @@ static __attribute__((noinline)) void find_further_on(const struct table *table,
 	group->records[i] = NULL;
 	if (!table_find(table, group->hashes[i], key, &place))
 		return;
-	group->at[i] = &place.chunk->refs[place.slot];
-	group->records[i] = arena_at(table->arena, *group->at[i]);
+	group->refs[i] = place_ref(&place);
+	group->records[i] = arena_at(table->arena, group->refs[i]);
 }
 
 static inline void check_one(const struct table *table, struct lookup_group *group, uint32_t i)
@@ -319,7 +319,6 @@ static struct block *block_new(struct table *table, uint32_t kind, uint32_t dept
 
 static void block_free(struct table *table, struct block *block)
 {
-	table->moves++;
 	table->slot_count -= slots_of(block);
 	table->block_count--;
 	table->max_depth_blocks -= block->depth == table->depth;

@@ -60,7 +60,6 @@ struct table {
 	uint64_t count;
 	uint64_t slot_count;
 	uint64_t block_count;
-	uint64_t moves; /* counts whenever places in the index become void: when a block is replaced */
 	bool starved;
 	_Alignas(64) uint8_t secret[TABLE_SECRET_BYTES];
 };
@@ -87,7 +86,7 @@ struct lookup_group {
 	uint64_t hashes[LOOKUP_GROUP];
 	const struct chunk *homes[LOOKUP_GROUP];
 	struct record *records[LOOKUP_GROUP]; /* proposed, and in the end those found; or NULL */
-	uint32_t *at[LOOKUP_GROUP]; /* where in the index they are named, until it moves */
+	uint32_t refs[LOOKUP_GROUP]; /* of those records */
 	uint32_t passed; /* bit i: the key is not in its home, and may be further on */
 	uint32_t count;
 };
