@@ -13,8 +13,10 @@
  * since an empty state in its place would be a loss without a word.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "rocksdb_private.h"
@@ -241,6 +243,41 @@ static int32_t open_database(struct sb_backend *backend, sb_error *err)
 	return message ? errors_take(backend, "open", message, err) : SB_OK;
 }
 
+struct opening {
+	struct sb_backend *backend;
+	sb_error *err;
+	int32_t status;
+};
+
+static void *open_nicely(void *arg)
+{
+	struct opening *opening = arg;
+	const int niceness = (int)setting(opening->backend, OPTION_BACKGROUND_NICENESS);
+
+	/* Of this thread alone: Linux departs from POSIX there. Standing back is forbidden to nobody. */
+	(void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + niceness);
+	opening->status = open_database(opening->backend, opening->err);
+	return NULL;
+}
+
+/* RocksDB starts its threads when a database is opened, and threads begin with the niceness of who starts them. So
+ * one that stands back opens it: nobody may take the niceness of a thread back once it is given, and the caller's is not ours to give. */
+static int32_t open_standing_back(struct sb_backend *backend, sb_error *err)
+{
+	struct opening opening = {backend, err, SB_OK};
+	pthread_t thread;
+	int failure;
+
+	if (setting(backend, OPTION_BACKGROUND_NICENESS) == 0)
+		return open_database(backend, err);
+	failure = pthread_create(&thread, NULL, open_nicely, &opening);
+	if (failure)
+		return errors_set(err, SB_ERR_IO, failure, "RocksDB cannot open the state of %s: no thread starts (%s)",
+				  backend->instance, strerror(failure));
+	pthread_join(thread, NULL);
+	return opening.status;
+}
+
 int32_t engine_open(struct sb_backend *backend, sb_error *err)
 {
 	int32_t status = check_dir(backend, err);
@@ -253,7 +290,7 @@ int32_t engine_open(struct sb_backend *backend, sb_error *err)
 		set_tables(backend);
 		set_compaction(backend);
 		create_call_options(backend);
-		status = open_database(backend, err);
+		status = open_standing_back(backend, err);
 	}
 	if (status != SB_OK)
 		engine_close(backend);

@@ -93,6 +93,11 @@ static const sb_option declared[OPTION_COUNT] = {
 		OPTION(SB_OPTION_I64, "max_background_jobs", "2",
 		       "Flushes and compactions at once; the threads are shared by all instances of the process.",
 		       RANGE(1, 256, NULL)),
+	[OPTION_BACKGROUND_NICENESS] =
+		OPTION(SB_OPTION_I64, "background_niceness", "10",
+		       "How far these threads stand back where processors are short, as nice(1) has it; the first "
+		       "instance of the process decides.",
+		       RANGE(0, 19, NULL)),
 	[OPTION_MAX_OPEN_FILES] =
 		OPTION(SB_OPTION_I64, "max_open_files", "-1",
 		       "Files kept open, -1 for all, which reads fastest and needs a file limit to match.",
@@ -148,6 +153,7 @@ const sb_option *const options_declared[OPTION_COUNT] = {
 	&declared[OPTION_MEMTABLE],
 	&declared[OPTION_MEMTABLE_BLOOM_PERCENT],
 	&declared[OPTION_MAX_BACKGROUND_JOBS],
+	&declared[OPTION_BACKGROUND_NICENESS],
 	&declared[OPTION_MAX_OPEN_FILES],
 	&declared[OPTION_TARGET_FILE_SIZE],
 	&declared[OPTION_COMPACTION_STYLE],

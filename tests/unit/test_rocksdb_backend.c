@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -823,6 +824,61 @@ Test(rocksdb_backend, every_tuning_option_reaches_rocksdb)
 	put_range(fixture, 0, 100, "x", SB_NO_EXPIRY);
 	cr_assert_geq(stat_value(fixture, "block_cache_misses"), 0);
 	fixture_free(fixture);
+}
+
+/* How many threads of RocksDB this process has; fails unless all have that niceness. */
+static int background_threads(int niceness)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	const struct dirent *entry;
+	int count = 0;
+
+	cr_assert_not_null(tasks);
+	while ((entry = readdir(tasks))) {
+		char path[300], name[32] = "";
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
+		file = entry->d_name[0] == '.' ? NULL : fopen(path, "r");
+		if (!file)
+			continue;
+		if (fgets(name, sizeof(name), file) && strncmp(name, "rocksdb:", 8) == 0) {
+			cr_assert_eq(getpriority(PRIO_PROCESS, (id_t)atoi(entry->d_name)), niceness, "%s", name);
+			count++;
+		}
+		fclose(file);
+	}
+	closedir(tasks);
+	return count;
+}
+
+static void expect_niceness(const char *value, int niceness)
+{
+	struct fixture *fixture = fixture_or_skip();
+	const int before = getpriority(PRIO_PROCESS, 0);
+
+	if (value)
+		set_option(fixture, "background_niceness", value);
+	open_backend(fixture);
+	cr_assert_eq(background_threads(before + niceness), 2, "one that flushes and one that compacts");
+	cr_assert_eq(getpriority(PRIO_PROCESS, 0), before);
+	put_range(fixture, 0, 100, "x", SB_NO_EXPIRY);
+	fixture_free(fixture);
+}
+
+Test(rocksdb_backend, its_threads_stand_back)
+{
+	expect_niceness(NULL, 10);
+}
+
+Test(rocksdb_backend, its_threads_stand_back_as_far_as_they_are_told)
+{
+	expect_niceness("2", 2);
+}
+
+Test(rocksdb_backend, its_threads_do_not_stand_back_when_told_so)
+{
+	expect_niceness("0", 0);
 }
 
 Test(rocksdb_backend, memtable_is_hashed_where_no_scans_will_come)
