@@ -21,6 +21,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/slice.h"
+
 #define BARE_GROUP 16u
 #define BARE_AHEAD 32u /* keys in flight together */
 #define BARE_HUGE ((size_t)1 << 21)
@@ -95,7 +97,7 @@ static inline uint8_t *bare_find_or_add(struct bare_table *table, uint64_t hash,
 		for (uint32_t mask = bare_match(table, group, bare_tag(hash)); mask; mask &= mask - 1) {
 			uint8_t *entry = bare_entry(table, group, (uint32_t)__builtin_ctz(mask));
 
-			if (!memcmp(entry + 8, key, table->key_bytes))
+			if (slice_equal_key((sb_slice){entry + 8, table->key_bytes}, (sb_slice){key, table->key_bytes}))
 				return entry;
 		}
 		if (empty) {

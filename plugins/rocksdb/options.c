@@ -95,8 +95,8 @@ static const sb_option declared[OPTION_COUNT] = {
 		       RANGE(1, 256, NULL)),
 	[OPTION_BACKGROUND_NICENESS] =
 		OPTION(SB_OPTION_I64, "background_niceness", "10",
-		       "How far these threads stand back where processors are short, as nice(1) has it; the first "
-		       "instance of the process decides.",
+		       "How far the threads of flushes and compactions stand back where processors are short, in "
+		       "steps of nice(1); the first instance of the process decides.",
 		       RANGE(0, 19, NULL)),
 	[OPTION_MAX_OPEN_FILES] =
 		OPTION(SB_OPTION_I64, "max_open_files", "-1",
