@@ -260,8 +260,8 @@ static void *open_nicely(void *arg)
 	return NULL;
 }
 
-/* RocksDB starts its threads when a database is opened, and threads begin with the niceness of who starts them. So
- * one that stands back opens it: nobody may take the niceness of a thread back once it is given, and the caller's is not ours to give. */
+/* RocksDB starts its threads when a database is opened, and threads begin with the niceness of who starts them. So a
+ * thread of its own opens it: niceness cannot be taken back without privileges, and the caller's is not ours to change. */
 static int32_t open_standing_back(struct sb_backend *backend, sb_error *err)
 {
 	struct opening opening = {backend, err, SB_OK};
