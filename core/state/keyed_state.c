@@ -45,6 +45,7 @@ static int32_t init_states(struct keyed_state *ks, sb_error *err)
 			continue;
 		ks->states[i].value_size = state->value_size;
 		ks->states[i].column = ks->struct_count;
+		ks->states[i].place_bytes = ks->struct_count * (uint32_t)sizeof(sb_place);
 		ks->struct_states[ks->struct_count++] = i;
 		TRY(init_zero_value(&ks->states[i], state, err));
 	}
@@ -101,7 +102,7 @@ int32_t keyed_state_fail(struct keyed_state *ks, int32_t status, const sb_error 
 	if (ks->failure == SB_OK) {
 		ks->failure = status;
 		ks->failure_error = *err;
-		ks->open_events = 0;
+		ks->open_events = ks->places_open = 0;
 	}
 	return status;
 }
@@ -301,6 +302,7 @@ int32_t keyed_state_begin(struct keyed_state *ks, const sb_event *events, const 
 	if (status != SB_OK)
 		return keyed_state_fail(ks, status, err);
 	ks->open_events = n;
+	ks->places_open = ks->in_place.ops ? n : 0;
 	return SB_OK;
 }
 
@@ -309,7 +311,7 @@ int32_t keyed_state_end(struct keyed_state *ks, sb_error *err)
 	int32_t status;
 
 	TRY(keyed_state_failure(ks, err));
-	ks->batch = ks->open_events = 0;
+	ks->batch = ks->open_events = ks->places_open = 0;
 	status = in_place_end(ks, err);
 	if (status == SB_OK)
 		status = write_back_evict(ks, err);

@@ -14,6 +14,7 @@ struct state_facts {
 	uint32_t kind;
 	uint32_t value_size;
 	uint32_t column; /* its place among the struct states */
+	uint32_t place_bytes; /* the same, from an event's first place (in_place.h) to this state's */
 	int64_t ttl_ms;
 	uint8_t *zero_value; /* of a new entry: its defaults */
 };
@@ -26,12 +27,13 @@ struct keyed_state {
 	uint32_t *struct_states; /* schema indexes of the struct states */
 	uint32_t struct_count;
 	struct state_facts *states; /* of each in the schema */
-	uint64_t state_count;
+	uint32_t state_count;
 
 	const sb_event *events; /* the batch at hand */
 	const uint64_t *hashes;
 	uint64_t batch;
 	uint64_t open_events; /* batch, while the operator may call; 0 at other times, and after a failure */
+	uint64_t places_open; /* the same if struct states lie in the backend's memory, else 0 */
 	struct entry **rows; /* batch * struct_count */
 	uint64_t *row_hashes;
 	uint64_t rows_cap;

@@ -16,7 +16,7 @@ static __attribute__((noinline)) void *refuse(struct keyed_state *ks, uint32_t s
 
 static inline sb_place *place_of(const struct keyed_state *ks, const struct state_facts *facts, uint64_t event)
 {
-	return ks->in_place.places_of[event] + facts->column;
+	return (sb_place *)((uint8_t *)ks->in_place.places_of[event] + facts->place_bytes);
 }
 
 /* For that event: not deleted in this batch, and not expired. */
@@ -95,19 +95,24 @@ static __attribute__((noinline)) void *upsert_slowly(struct keyed_state *ks, uin
 	return written(ks, facts, place, ks->events[event].clock_ms, created, ret_created);
 }
 
-static inline void *upsert_in_place(struct keyed_state *ks, uint32_t state, uint64_t event, int32_t *ret_created)
+/* As most are: there is an entry, which may be changed where it lies, and has not expired. Then it is written now. False: it is
+ * another one, and nothing was done. */
+static inline bool upsert_usually(struct keyed_state *ks, const struct state_facts *facts, sb_place *place,
+				  int64_t clock_ms)
 {
-	const uint32_t at_hand = SB_PLACE_FOUND | SB_PLACE_WRITABLE;
-	const struct state_facts *facts = &ks->states[state];
-	const int64_t clock_ms = ks->events[event].clock_ms;
-	sb_place *place = place_of(ks, facts, event);
+	int64_t expiry_ms = SB_NO_EXPIRY;
 
-	if (__builtin_expect(place->flags == at_hand && place->kind != SB_OP_DELETE &&
-				     place->value_len == facts->value_size &&
-				     !expiry_reached(place->expiry_ms, clock_ms),
-			     1))
-		return written(ks, facts, place, clock_ms, false, ret_created);
-	return upsert_slowly(ks, state, event, ret_created);
+	if (place->flags != (SB_PLACE_FOUND | SB_PLACE_WRITABLE) || place->kind == SB_OP_DELETE ||
+	    place->value_len != facts->value_size || expiry_reached(place->expiry_ms, clock_ms))
+		return false;
+	if (facts->ttl_ms > 0) {
+		expiry_ms = (int64_t)((uint64_t)clock_ms + (uint64_t)facts->ttl_ms);
+		if (expiry_ms <= SB_NO_EXPIRY) /* before 1970, or beyond all time */
+			return false;
+	}
+	place->expiry_ms = expiry_ms;
+	count_change(ks, place, SB_OP_PUT);
+	return true;
 }
 
 static const void *peek_in_place(struct keyed_state *ks, uint32_t state, uint64_t event)
@@ -179,13 +184,30 @@ static int32_t delete_in_set(struct keyed_state *ks, uint32_t state, uint64_t ev
 
 /* --- either --- */
 
-void *keyed_state_upsert(struct keyed_state *ks, uint32_t state, uint64_t event, int32_t *ret_created)
+static __attribute__((noinline)) void *upsert_unusually(struct keyed_state *ks, uint32_t state, uint64_t event,
+							int32_t *ret_created)
 {
 	if (!keyed_state_takes_call(ks, state, event, SB_STATE_STRUCT))
 		return refuse(ks, state, event);
 	ks->upserts++;
-	return ks->in_place.ops ? upsert_in_place(ks, state, event, ret_created)
+	return ks->in_place.ops ? upsert_slowly(ks, state, event, ret_created)
 				: upsert_in_set(ks, state, event, ret_created);
+}
+
+void *keyed_state_upsert(struct keyed_state *ks, uint32_t state, uint64_t event, int32_t *ret_created)
+{
+	const struct state_facts *facts = &ks->states[state];
+	sb_place *place;
+
+	if (__builtin_expect(state >= ks->state_count || event >= ks->places_open || facts->kind != SB_STATE_STRUCT, 0))
+		return upsert_unusually(ks, state, event, ret_created);
+	place = place_of(ks, facts, event);
+	if (__builtin_expect(!upsert_usually(ks, facts, place, ks->events[event].clock_ms), 0))
+		return upsert_unusually(ks, state, event, ret_created);
+	ks->upserts++;
+	if (ret_created)
+		*ret_created = 0;
+	return place->value;
 }
 
 const void *keyed_state_peek(struct keyed_state *ks, uint32_t state, uint64_t event)

@@ -85,11 +85,11 @@ void backend_close(sb_backend *backend)
 
 /* --- reading --- */
 
-static void answer(sb_backend *backend, const struct lookup_group *group, sb_pin *pins)
+static void answer(sb_backend *backend, struct lookup_group *group, sb_pin *pins)
 {
 	memset(pins, 0, group->count * sizeof(*pins));
 	for (uint32_t i = 0; i < group->count; ++i) {
-		const struct record *record = group->records[i];
+		const struct record *record = table_lookup_record(&backend->table, group, i);
 		sb_entry entry;
 
 		if (!record)
@@ -105,7 +105,7 @@ static void answer(sb_backend *backend, const struct lookup_group *group, sb_pin
 
 int32_t backend_multi_get(sb_backend *backend, uint64_t n, const sb_slice *keys, sb_pin *pins, sb_error *err)
 {
-	const struct lookup_group *group;
+	struct lookup_group *group;
 	struct lookup lookup;
 
 	(void)err;

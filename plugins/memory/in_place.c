@@ -42,17 +42,18 @@ static inline void point_at(sb_place *place, uint32_t ref, const struct record *
 	place->expiry_ms = entry.expiry_ms;
 	place->owner[OWNER_RECORD] = (uintptr_t)record;
 	place->owner[OWNER_REF] = ref;
-	place->flags = writable ? SB_PLACE_FOUND | SB_PLACE_WRITABLE : SB_PLACE_FOUND;
+	place->flags = SB_PLACE_FOUND | (uint32_t)writable * SB_PLACE_WRITABLE;
 }
 
 /* --- find --- */
 
-static inline void answer(const struct snapshot *snapshot, const struct lookup_group *group, sb_place *places)
+static inline void answer(const struct table *table, const struct snapshot *snapshot, struct lookup_group *group,
+			  sb_place *places)
 {
 	const bool unseen = snapshot_is_unseen(snapshot);
 
 	for (uint32_t i = 0; i < group->count; ++i) {
-		const struct record *record = group->records[i];
+		const struct record *record = table_lookup_record(table, group, i);
 		sb_place *place = &places[i];
 
 		if (__builtin_expect(!record, 0)) {
@@ -68,13 +69,13 @@ static inline void answer(const struct snapshot *snapshot, const struct lookup_g
 
 int32_t backend_find(sb_backend *backend, uint64_t n, const sb_slice *keys, sb_place *places, sb_error *err)
 {
-	const struct lookup_group *group;
+	struct lookup_group *group;
 	struct lookup lookup;
 
 	(void)err;
 	table_lookup_begin(&lookup, &backend->table, n, keys);
 	while ((group = table_lookup_next(&lookup))) {
-		answer(&backend->snapshot, group, places);
+		answer(&backend->table, &backend->snapshot, group, places);
 		places += group->count;
 	}
 	return SB_OK;

@@ -67,7 +67,7 @@ static inline struct block *block_of(uintptr_t dirent)
 
 static inline uint32_t chunks_of(uintptr_t dirent)
 {
-	return dirent & BIG ? 383 : 255;
+	return 255 + (uint32_t)(dirent & BIG) * 128; /* no branch: it is as good as random */
 }
 
 uint64_t table_hash(const struct table *table, sb_slice key)
@@ -140,7 +140,7 @@ static inline void hash_one(const struct table *table, struct lookup_group *grou
 static inline void propose(const struct table *table, struct lookup_group *group, uint32_t i, const struct chunk *chunk,
 			   uint32_t mask)
 {
-	const uint32_t ref = chunk->refs[__builtin_ctz(mask)];
+	const uint32_t ref = chunk->refs[(uint32_t)__builtin_ctz(mask)];
 	struct record *record = arena_at(table->arena, ref);
 
 	group->refs[i] = ref;
@@ -156,10 +156,12 @@ static inline void propose_one(const struct table *table, struct lookup_group *g
 	const struct chunk *home = group->homes[i];
 	uint32_t mask = chunk_match(home, tag_of(group->hashes[i]));
 
-	group->records[i] = NULL;
 	if (mask) {
 		propose(table, group, i, home, mask);
-	} else if (home->passed) {
+		return;
+	}
+	group->records[i] = NULL;
+	if (home->passed) {
 		group->passed |= 1u << i;
 		for (uint32_t hops = 1; hops <= PASS_HOPS; ++hops)
 			__builtin_prefetch(chunk_behind_home(table, group->hashes[i], hops));
@@ -196,41 +198,15 @@ static struct lookup_group *enter_group(struct lookup *l, uint32_t place)
 	return group;
 }
 
-/* What was proposed is not it, or nothing was and the key had to pass its home. */
-static __attribute__((noinline)) void find_further_on(const struct table *table, struct lookup_group *group, uint32_t i,
-						      sb_slice key)
-{
-	struct place place;
-
-	group->records[i] = NULL;
-	if (!table_find(table, group->hashes[i], key, &place))
-		return;
-	group->refs[i] = place_ref(&place);
-	group->records[i] = arena_at(table->arena, group->refs[i]);
-}
-
-static inline void check_one(const struct table *table, struct lookup_group *group, uint32_t i)
-{
-	const struct record *record = group->records[i];
-
-	if (record ? !record_has_key(record, group->keys[i]) : group->passed >> i & 1)
-		find_further_on(table, group, i, group->keys[i]);
-}
-
-/* Each key takes a step of its own stage in turn with those of other groups, so that what is fetched from memory is spread
- * over the work, and not asked for in bursts that the processor has to wait for. Flattened, because the hash of a short key costs
- * less than a call. */
+/* One group takes its first step, an earlier one its second. A loop for each: both in turn for each key would spread the fetches
+ * more evenly, and costs more than that gains. Flattened, because the hash of a short key costs less than a call. */
 static __attribute__((flatten)) void step(const struct table *table, struct lookup_group *entering,
-					  struct lookup_group *proposing, struct lookup_group *leaving)
+					  struct lookup_group *proposing)
 {
-	for (uint32_t i = 0; i < LOOKUP_GROUP; ++i) {
-		if (i < entering->count)
-			hash_one(table, entering, i, entering->keys[i]);
-		if (i < proposing->count)
-			propose_one(table, proposing, i);
-		if (i < leaving->count)
-			check_one(table, leaving, i);
-	}
+	for (uint32_t i = 0; i < entering->count; ++i)
+		hash_one(table, entering, i, entering->keys[i]);
+	for (uint32_t i = 0; i < proposing->count; ++i)
+		propose_one(table, proposing, i);
 }
 
 void table_lookup_begin(struct lookup *lookup, const struct table *table, uint64_t n, const sb_slice *keys)
@@ -242,23 +218,35 @@ void table_lookup_begin(struct lookup *lookup, const struct table *table, uint64
 	lookup->keys = keys;
 	lookup->left = n;
 	lookup->first = 0;
-	step(table, enter_group(lookup, 0), &none, &none);
-	step(table, enter_group(lookup, 1), &none, &none);
-	step(table, enter_group(lookup, 2), &lookup->groups[0], &none);
-	step(table, &none, &lookup->groups[1], &none);
+	step(table, enter_group(lookup, 0), &none);
+	step(table, enter_group(lookup, 1), &none);
+	step(table, enter_group(lookup, 2), &lookup->groups[0]);
+	step(table, &none, &lookup->groups[1]);
 	pass_group(table, &lookup->groups[0]);
 }
 
-const struct lookup_group *table_lookup_next(struct lookup *lookup)
+struct lookup_group *table_lookup_next(struct lookup *lookup)
 {
 	const uint32_t first = lookup->first++ % 4;
 	struct lookup_group *group = &lookup->groups[first];
 
 	if (!group->count)
 		return NULL;
-	step(lookup->table, enter_group(lookup, first + 3), &lookup->groups[(first + 2) % 4], group);
+	step(lookup->table, enter_group(lookup, first + 3), &lookup->groups[(first + 2) % 4]);
 	pass_group(lookup->table, &lookup->groups[(first + 1) % 4]);
 	return group;
+}
+
+struct record *table_look_further(const struct table *table, struct lookup_group *group, uint32_t i)
+{
+	struct place place;
+
+	if (!group->records[i] && !(group->passed >> i & 1))
+		return NULL;
+	if (!table_find(table, group->hashes[i], group->keys[i], &place))
+		return NULL;
+	group->refs[i] = place_ref(&place);
+	return arena_at(table->arena, group->refs[i]);
 }
 
 /* --- one lookup --- */

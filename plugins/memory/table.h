@@ -78,15 +78,16 @@ void table_done(struct table *table);
 
 uint64_t table_hash(const struct table *table, sb_slice key);
 
-/* Looks up many keys, in groups that overlap: while one group is compared with its records, those of the next two are on
- * their way from memory, and the chunks of the one behind them. So a lookup costs its instructions, and the memory's
- * throughput instead of its latency. The index must not change between begin and the last next. */
+/* Looks up many keys, in groups that overlap: while the caller compares the keys of one group with its records
+ * (table_lookup_record), those of the next two are on their way from memory, and the chunks of the one behind them. So a lookup
+ * costs its instructions, and the memory's throughput instead of its latency. The index must not change between begin and the
+ * last record. */
 struct lookup_group {
 	const sb_slice *keys;
 	uint64_t hashes[LOOKUP_GROUP];
 	const struct chunk *homes[LOOKUP_GROUP];
-	struct record *records[LOOKUP_GROUP]; /* proposed, and in the end those found; or NULL */
-	uint32_t refs[LOOKUP_GROUP]; /* of those records */
+	struct record *records[LOOKUP_GROUP]; /* proposed by their tags, or NULL */
+	uint32_t refs[LOOKUP_GROUP]; /* of those records, or of those that were found instead */
 	uint32_t passed; /* bit i: the key is not in its home, and may be further on */
 	uint32_t count;
 };
@@ -101,7 +102,9 @@ struct lookup {
 
 void table_lookup_begin(struct lookup *lookup, const struct table *table, uint64_t n, const sb_slice *keys);
 /* The next keys in their order. Valid until the next call; NULL at the end. */
-const struct lookup_group *table_lookup_next(struct lookup *lookup);
+struct lookup_group *table_lookup_next(struct lookup *lookup);
+/* The record of the i-th key, which is not the one proposed: the rare case, kept out of the loop. */
+struct record *table_look_further(const struct table *table, struct lookup_group *group, uint32_t i);
 /* Prefetches what n keys, at most TABLE_GROUP, with known hashes will need. */
 void table_prefetch_group(const struct table *table, uint32_t n, const uint64_t *hashes);
 
@@ -116,6 +119,16 @@ void table_remove(struct table *table, const struct place *place);
  * may exceed it). */
 void table_shrink(struct table *table, uint64_t budget);
 uint64_t table_bytes(const struct table *table);
+
+/* The record of the i-th key of a group, with its reference in refs[i], or NULL. Once for each. */
+static inline struct record *table_lookup_record(const struct table *table, struct lookup_group *group, uint32_t i)
+{
+	struct record *record = group->records[i];
+
+	if (__builtin_expect(record && record_has_key(record, group->keys[i]), 1))
+		return record;
+	return table_look_further(table, group, i);
+}
 
 static inline uint32_t place_ref(const struct place *place)
 {

@@ -44,6 +44,7 @@ static enum { FAIL_NOTHING, FAIL_FIND, FAIL_WRITE, FAIL_FINISH, DENY_WRITE, CUT_
 static unsigned writes;
 static uint64_t asked; /* keys of the last find */
 static uint64_t reported; /* places of the last finish that say that something happened */
+static int64_t last_expiry_ms; /* of the first of its places */
 
 static int32_t fail(const char *what, sb_error *error)
 {
@@ -71,6 +72,7 @@ static int32_t front_write(sb_backend *b, sb_slice key, uint64_t value_len, sb_p
 static int32_t front_finish(sb_backend *b, uint64_t n, const sb_slice *keys, sb_place *places, sb_error *error)
 {
 	reported = 0;
+	last_expiry_ms = places[0].expiry_ms;
 	for (uint64_t i = 0; i < n; i++)
 		reported += places[i].kind != 0;
 	return spoil == FAIL_FINISH ? fail("finish", error) : behind->finish(b, n, keys, places, error);
@@ -227,6 +229,29 @@ Test(in_place, looking_reports_nothing)
 	must_end();
 	cr_assert_eq(writes, 0);
 	cr_assert_eq(reported, 0);
+}
+
+/* A write that renews an expiry which is before 1970, at it, or behind all time. The place of a batch is looked at before finish has it. */
+Test(in_place, expiry_is_right_at_the_ends_of_time)
+{
+	static const struct {
+		int64_t clock_ms, expiry_ms;
+	} moments[] = {{INT64_MAX - TTL_MS, INT64_MAX},
+		       {INT64_MAX - TTL_MS + 1, INT64_MAX},
+		       {INT64_MAX - 1, INT64_MAX},
+		       {-TTL_MS + 1, 1},
+		       {-TTL_MS, 1}, /* 0 would be never */
+		       {-TTL_MS - 1, -1}};
+
+	for (size_t i = 0; i < sizeof(moments) / sizeof(moments[0]); i++) {
+		must_begin(moments[i].clock_ms);
+		upsert(0);
+		upsert(0);
+		upsert(2);
+		must_end();
+		cr_assert_eq(last_expiry_ms, moments[i].expiry_ms, "at %lld: %lld", (long long)moments[i].clock_ms,
+			     (long long)last_expiry_ms);
+	}
 }
 
 Test(in_place, expired_value_begins_anew_where_it_lay)
