@@ -14,6 +14,12 @@ static __attribute__((noinline)) void *refuse(struct keyed_state *ks, uint32_t s
 
 /* --- in the backend's memory --- */
 
+/* As keyed_state_takes_call(), for a struct that has a place. */
+static inline bool takes_place(const struct keyed_state *ks, uint32_t state, uint64_t event)
+{
+	return state < ks->state_count && event < ks->places_open && ks->states[state].kind == SB_STATE_STRUCT;
+}
+
 static inline sb_place *place_of(const struct keyed_state *ks, const struct state_facts *facts, uint64_t event)
 {
 	return (sb_place *)((uint8_t *)ks->in_place.places_of[event] + facts->place_bytes);
@@ -196,11 +202,12 @@ static __attribute__((noinline)) void *upsert_unusually(struct keyed_state *ks, 
 
 void *keyed_state_upsert(struct keyed_state *ks, uint32_t state, uint64_t event, int32_t *ret_created)
 {
-	const struct state_facts *facts = &ks->states[state];
+	const struct state_facts *facts;
 	sb_place *place;
 
-	if (__builtin_expect(state >= ks->state_count || event >= ks->places_open || facts->kind != SB_STATE_STRUCT, 0))
+	if (__builtin_expect(!takes_place(ks, state, event), 0))
 		return upsert_unusually(ks, state, event, ret_created);
+	facts = &ks->states[state];
 	place = place_of(ks, facts, event);
 	if (__builtin_expect(!upsert_usually(ks, facts, place, ks->events[event].clock_ms), 0))
 		return upsert_unusually(ks, state, event, ret_created);

@@ -140,7 +140,7 @@ static inline void hash_one(const struct table *table, struct lookup_group *grou
 static inline void propose(const struct table *table, struct lookup_group *group, uint32_t i, const struct chunk *chunk,
 			   uint32_t mask)
 {
-	const uint32_t ref = chunk->refs[(uint32_t)__builtin_ctz(mask)];
+	const uint32_t ref = chunk->refs[__builtin_ctz(mask)];
 	struct record *record = arena_at(table->arena, ref);
 
 	group->refs[i] = ref;
