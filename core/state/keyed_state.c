@@ -102,7 +102,7 @@ int32_t keyed_state_fail(struct keyed_state *ks, int32_t status, const sb_error 
 	if (ks->failure == SB_OK) {
 		ks->failure = status;
 		ks->failure_error = *err;
-		ks->open_events = ks->places_open = 0;
+		ks->open_events = 0;
 	}
 	return status;
 }
@@ -302,7 +302,6 @@ int32_t keyed_state_begin(struct keyed_state *ks, const sb_event *events, const 
 	if (status != SB_OK)
 		return keyed_state_fail(ks, status, err);
 	ks->open_events = n;
-	ks->places_open = ks->in_place.ops ? n : 0;
 	return SB_OK;
 }
 
@@ -311,7 +310,7 @@ int32_t keyed_state_end(struct keyed_state *ks, sb_error *err)
 	int32_t status;
 
 	TRY(keyed_state_failure(ks, err));
-	ks->batch = ks->open_events = ks->places_open = 0;
+	ks->batch = ks->open_events = 0;
 	status = in_place_end(ks, err);
 	if (status == SB_OK)
 		status = write_back_evict(ks, err);

@@ -33,7 +33,6 @@ struct keyed_state {
 	const uint64_t *hashes;
 	uint64_t batch;
 	uint64_t open_events; /* batch, while the operator may call; 0 at other times, and after a failure */
-	uint64_t places_open; /* the same if struct states lie in the backend's memory, else 0 */
 	struct entry **rows; /* batch * struct_count */
 	uint64_t *row_hashes;
 	uint64_t rows_cap;

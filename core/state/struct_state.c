@@ -14,12 +14,6 @@ static __attribute__((noinline)) void *refuse(struct keyed_state *ks, uint32_t s
 
 /* --- in the backend's memory --- */
 
-/* As keyed_state_takes_call(), for a struct that has a place. */
-static inline bool takes_place(const struct keyed_state *ks, uint32_t state, uint64_t event)
-{
-	return state < ks->state_count && event < ks->places_open && ks->states[state].kind == SB_STATE_STRUCT;
-}
-
 static inline sb_place *place_of(const struct keyed_state *ks, const struct state_facts *facts, uint64_t event)
 {
 	return (sb_place *)((uint8_t *)ks->in_place.places_of[event] + facts->place_bytes);
@@ -101,24 +95,11 @@ static __attribute__((noinline)) void *upsert_slowly(struct keyed_state *ks, uin
 	return written(ks, facts, place, ks->events[event].clock_ms, created, ret_created);
 }
 
-/* As most are: there is an entry, which may be changed where it lies, and has not expired. Then it is written now. False: it is
- * another one, and nothing was done. */
-static inline bool upsert_usually(struct keyed_state *ks, const struct state_facts *facts, sb_place *place,
-				  int64_t clock_ms)
+/* As most are: there is an entry, it may be changed where it lies, and it has not expired. */
+static inline bool is_usual(const struct state_facts *facts, const sb_place *place, int64_t clock_ms)
 {
-	int64_t expiry_ms = SB_NO_EXPIRY;
-
-	if (place->flags != (SB_PLACE_FOUND | SB_PLACE_WRITABLE) || place->kind == SB_OP_DELETE ||
-	    place->value_len != facts->value_size || expiry_reached(place->expiry_ms, clock_ms))
-		return false;
-	if (facts->ttl_ms > 0) {
-		expiry_ms = (int64_t)((uint64_t)clock_ms + (uint64_t)facts->ttl_ms);
-		if (expiry_ms <= SB_NO_EXPIRY) /* before 1970, or beyond all time */
-			return false;
-	}
-	place->expiry_ms = expiry_ms;
-	count_change(ks, place, SB_OP_PUT);
-	return true;
+	return place->flags == (SB_PLACE_FOUND | SB_PLACE_WRITABLE) && place->kind != SB_OP_DELETE &&
+	       place->value_len == facts->value_size && !expiry_reached(place->expiry_ms, clock_ms);
 }
 
 static const void *peek_in_place(struct keyed_state *ks, uint32_t state, uint64_t event)
@@ -204,17 +185,17 @@ void *keyed_state_upsert(struct keyed_state *ks, uint32_t state, uint64_t event,
 {
 	const struct state_facts *facts;
 	sb_place *place;
+	int64_t clock_ms;
 
-	if (__builtin_expect(!takes_place(ks, state, event), 0))
+	if (__builtin_expect(!keyed_state_takes_call(ks, state, event, SB_STATE_STRUCT) || !ks->in_place.ops, 0))
 		return upsert_unusually(ks, state, event, ret_created);
 	facts = &ks->states[state];
 	place = place_of(ks, facts, event);
-	if (__builtin_expect(!upsert_usually(ks, facts, place, ks->events[event].clock_ms), 0))
+	clock_ms = ks->events[event].clock_ms;
+	if (__builtin_expect(!is_usual(facts, place, clock_ms), 0))
 		return upsert_unusually(ks, state, event, ret_created);
 	ks->upserts++;
-	if (ret_created)
-		*ret_created = 0;
-	return place->value;
+	return written(ks, facts, place, clock_ms, false, ret_created);
 }
 
 const void *keyed_state_peek(struct keyed_state *ks, uint32_t state, uint64_t event)
